@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which implementation of an op runs.
+
+Every backend is a package with one module per op, whose function of the op's name takes the same positional arguments:
+`dssm.reference.hog.hog`, `dssm.cpu.hog.hog`, `dssm.kernels.hog.hog` (Triton), `dssm.cuda.hog.hog`.
+A module may add `<op>_backward(grad, *arguments)`; where it does not, the gradient is that of the reference.
+"""
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+
+import torch
+
+from dssm.errors import BackendError
+
+PACKAGES = {"reference": "dssm.reference", "cpu": "dssm.cpu", "triton": "dssm.kernels", "cuda": "dssm.cuda"}
+NAMES = ("auto", *PACKAGES)
+_DEVICES = {"cpu": ("cpu", "reference"), "cuda": ("cuda", "triton", "reference")}
+
+_log = logging.getLogger("dssm")
+
+
+@cache
+def load(op: str, backend: str) -> ModuleType | str:
+    """The module of an op in a backend, or the reason why there is none."""
+    package = PACKAGES[backend]
+    try:
+        importlib.import_module(package)
+    except ImportError as error:  # the extension, triton or a driver is missing: kept as the reason
+        return str(error)
+    if importlib.util.find_spec(f"{package}.{op}") is None:
+        return f"{package} has no {op} kernel"
+    return importlib.import_module(f"{package}.{op}")
+
+
+@cache
+def _choose(op: str, device: str, wanted: str) -> tuple[str, ModuleType]:
+    order = _DEVICES.get(device, ("reference",))
+    if wanted == "auto":
+        reasons = []
+        for backend in order:
+            module = load(op, backend)
+            if isinstance(module, ModuleType):
+                _log.info("%s on %s: %s%s", op, device, backend, "".join(f" ({reason})" for reason in reasons))
+                return backend, module
+            reasons.append(module)
+        raise BackendError(f"no backend can run {op} on {device}: {'; '.join(reasons)}")
+    if wanted not in PACKAGES:
+        raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
+    if wanted not in order and wanted != "reference":
+        raise BackendError(f"backend {wanted!r} cannot run {op} on a tensor on {device}")
+    module = load(op, wanted)
+    if isinstance(module, str):
+        raise BackendError(f"backend {wanted!r} cannot run {op}: {module}")
+    return wanted, module
+
+
+def choose(op: str, device: torch.device | str, backend: str | None = None) -> tuple[str, ModuleType]:
+    """The backend that runs `op` on `device`, and its module.
+
+    `backend` None reads the environment variable DSSM_BACKEND, else "auto": the fastest backend that can run.
+    Raises BackendError when the backend asked for by name cannot run, with the reason.
+    """
+    wanted = backend or os.environ.get("DSSM_BACKEND") or "auto"
+    return _choose(op, torch.device(device).type, wanted)
+
+
+def implementation(op: str, device: torch.device, backend: str | None) -> Callable:
+    """The function of the chosen backend."""
+    return getattr(choose(op, device, backend)[1], op)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The size that images are resized to: as the user writes it, or as the images suggest."""
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from dssm.data.image import read_size
+from dssm.errors import InputError
+
+STEP = 32  # the backbone halves the sides five times
+LARGEST = 4096
+SMALLEST_FITTED = 64
+LOOKED_AT = 64
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read "256" as (256, 256) and "192x448" as (height, width) = (192, 448).
+
+    Raises InputError unless both are multiples of 32 from 32 to 4096.
+    """
+    match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text.strip().lower())
+    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if any(side % STEP or not STEP <= side <= LARGEST for side in size):
+        raise InputError(
+            f"size {text!r}: write one number such as 256, or HEIGHTxWIDTH such as 192x448, in multiples of {STEP} "
+            f"from {STEP} to {LARGEST}"
+        )
+    return size
+
+
+def fit_size(paths: Sequence[Path], pixels: int) -> tuple[int, int]:
+    """Return the (height, width) that keeps the aspect ratio of the images at an area of about `pixels`.
+
+    With the median ratio r = width / height of up to 64 of them, spread over the list, the sides are sqrt(pixels / r)
+    and sqrt(pixels r), rounded to multiples of 32 from 64 to 4096. Only headers are read.
+    """
+    if not paths:
+        raise InputError("no images to choose a size for; give at least one, or the size itself")
+    looked_at = paths[:: math.ceil(len(paths) / LOOKED_AT)]
+    ratio = median(width / height for width, height in map(read_size, looked_at))
+    return _round(math.sqrt(pixels / ratio)), _round(math.sqrt(pixels * ratio))
+
+
+def _round(side: float) -> int:
+    return min(max(STEP * round(side / STEP), SMALLEST_FITTED), LARGEST)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an op is made: one schema, one shape rule, and a function per backend, joined by torch.library."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from dssm import backends
+
+_library = torch.library.Library("dssm", "DEF")
+
+
+def define(name: str, schema: str, *, fake: Callable, differentiable: tuple[str, ...] = ()) -> Callable:
+    """Register `dssm::<name>` and return it as a callable of positional arguments.
+
+    `schema` is "(Tensor image, ..., str backend) -> Tensor"; its last argument is always the backend ("" lets us choose).
+    `fake(*arguments)` allocates the results without computing them. Gradients of the first result flow to the tensor
+    arguments named in `differentiable`, through `dssm::<name>_backward`.
+    """
+    _register(name, schema, _forward(name), lambda *arguments: fake(*arguments[:-1]))
+    if differentiable:
+        _differentiate(name, schema, differentiable)
+    return getattr(torch.ops.dssm, name)
+
+
+def _register(name: str, schema: str, function: Callable, fake: Callable) -> None:
+    # Not torch.library.custom_op: its first call imports the compiler, three seconds that `dssm predict` need not wait for.
+    _library.define(name + schema)
+    _library.impl(name, function, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"dssm::{name}", fake, lib=_library)
+
+
+def _forward(name: str) -> Callable:
+    def forward(*arguments: Any) -> Any:
+        *inputs, backend = arguments
+        return backends.implementation(name, _device(inputs), backend)(*inputs)
+
+    return forward
+
+
+def _differentiate(name: str, schema: str, differentiable: tuple[str, ...]) -> None:
+    parameters, _, results = schema.partition(" -> ")
+    names = [parameter.split("=")[0].split()[-1] for parameter in parameters.strip("()").split(", ")]
+    positions = [names.index(argument) for argument in differentiable]
+    single = not results.startswith("(")
+
+    def vjp(grad: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
+        *inputs, backend = arguments
+        module = backends.choose(name, _device(inputs), backend)[1]
+        kernel = getattr(module, f"{name}_backward", None)
+        return kernel(grad, *inputs) if kernel else _reference_vjp(name, positions, grad, inputs)
+
+    def fake_vjp(grad: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
+        return [torch.empty_like(arguments[i]) for i in positions if arguments[i] is not None]
+
+    _register(f"{name}_backward", f"(Tensor grad, {parameters.strip('()')}) -> Tensor[]", vjp, fake_vjp)
+    backward_op = getattr(torch.ops.dssm, f"{name}_backward")
+
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        ctx.tensors = [i for i, value in enumerate(inputs) if isinstance(value, torch.Tensor)]
+        ctx.save_for_backward(*(inputs[i] for i in ctx.tensors))
+        ctx.constants = [None if isinstance(value, torch.Tensor) else value for value in inputs]
+        if not single:
+            ctx.mark_non_differentiable(*output[1:])
+
+    def backward(ctx: Any, grad: torch.Tensor, *others: Any) -> tuple:
+        arguments = list(ctx.constants)
+        for i, tensor in zip(ctx.tensors, ctx.saved_tensors, strict=True):
+            arguments[i] = tensor
+        given = [i for i in positions if arguments[i] is not None]
+        grads: list[torch.Tensor | None] = [None] * len(arguments)
+        for i, value in zip(given, backward_op(grad, *arguments), strict=True):
+            grads[i] = value if arguments[i].is_floating_point() else None
+        return tuple(grads)
+
+    torch.library.register_autograd(f"dssm::{name}", backward, setup_context=setup_context, lib=_library)
+
+
+def _reference_vjp(name: str, positions: list[int], grad: torch.Tensor, inputs: list[Any]) -> list[torch.Tensor]:
+    """The gradient of any backend that brings none: autograd through the reference, which is differentiable PyTorch."""
+    reference = backends.load(name, "reference")
+    assert isinstance(reference, ModuleType)
+    given = [i for i in positions if inputs[i] is not None]
+    leaves = list(inputs)
+    with torch.enable_grad(), _autograd_visible():
+        for i in given:
+            leaves[i] = inputs[i].detach()
+            if leaves[i].is_floating_point():
+                leaves[i].requires_grad_()
+        result = getattr(reference, name)(*leaves)
+        result = result[0] if isinstance(result, tuple) else result
+        tracked = [i for i in given if leaves[i].requires_grad]
+        grads = torch.autograd.grad(result, [leaves[i] for i in tracked], grad, materialize_grads=True)
+    by_position = dict(zip(tracked, grads, strict=True))
+    # A tensor of integers has no gradient; zeros keep the schema's shape promise.
+    return [by_position[i].contiguous() if i in by_position else torch.zeros_like(inputs[i]) for i in given]
+
+
+@contextmanager
+def _autograd_visible() -> Iterator[None]:
+    """Inside a custom op the dispatcher hides autograd; the reference's gradient needs it back."""
+    key = torch._C.DispatchKey
+    with (
+        torch._C._SetExcludeDispatchKeyGuard(key.AutogradFunctionality, False),
+        torch._C._SetExcludeDispatchKeyGuard(key.ADInplaceOrView, False),
+    ):
+        yield
+
+
+def _device(inputs: list[Any]) -> torch.device:
+    return next(value.device for value in inputs if isinstance(value, torch.Tensor))

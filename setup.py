@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds dssm._C from csrc/ with ninja. Needs a C++17 compiler and pybind11, and neither torch nor a GPU."""
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import ninja
+import pybind11
+from ninja import ninja_syntax
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent.resolve()
+SOURCES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "csrc").rglob("*.cpp"))]
+
+
+class NinjaBuild(build_ext):
+    """One ninja edge per source file: parallel, incremental, headers tracked by the compiler's dependency files."""
+
+    def build_extension(self, ext: Extension) -> None:
+        compiler = find_compiler()
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        folder = Path(self.build_temp).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(folder / "build.ninja", "w") as file:
+            write_rules(ninja_syntax.Writer(file), compiler, target, ext.sources, self.include_dirs)
+        jobs = ["-j", os.environ["MAX_JOBS"]] if "MAX_JOBS" in os.environ else []
+        command = [str(Path(ninja.BIN_DIR) / "ninja"), "-C", str(folder), *jobs]
+        if subprocess.run(command).returncode:
+            raise SystemExit("dssm: the C++ extension did not compile; the compiler's messages are above")
+
+
+def find_compiler() -> list[str]:
+    """$CXX, else c++, g++ or clang++; tried on a small program, so that a missing one is said in one sentence."""
+    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    for candidate in candidates:
+        command = shlex.split(candidate)
+        if command and shutil.which(command[0]) and compiles(command, "-std=c++17"):
+            return command
+    raise SystemExit(
+        f"dssm: no working C++17 compiler found (tried {', '.join(candidates)}); "
+        "install g++ or clang++, or name one in the environment variable CXX"
+    )
+
+
+def compiles(compiler: list[str], *flags: str) -> bool:
+    """Whether the compiler takes the flags."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.cpp")
+        source.write_text("#include <vector>\nint main() { return std::vector<int>().size(); }\n")
+        command = [*compiler, *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def write_rules(
+    writer: ninja_syntax.Writer, compiler: list[str], target: Path, sources: list[str], includes: list[str]
+) -> None:
+    """The build graph: object files, then one shared library."""
+    flags = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-fno-math-errno", "-ffp-contract=off"]
+    if compiles(compiler, "-fopenmp"):
+        flags.append("-fopenmp")
+    flags += [f"-I{path}" for path in (ROOT / "csrc", pybind11.get_include(), *includes)]
+    flags += shlex.split(os.environ.get("CXXFLAGS", ""))
+    # No -fopenmp here: the OpenMP symbols are torch's, found when the extension is loaded (dssm/_native.py).
+    link = ["-undefined", "dynamic_lookup", "-bundle"] if sys.platform == "darwin" else ["-shared"]
+    link += shlex.split(os.environ.get("LDFLAGS", ""))
+    cxx = shlex.join(compiler)
+    writer.rule("compile", f"{cxx} -MMD -MF $out.d {shlex.join(flags)} -c $in -o $out", depfile="$out.d", deps="gcc")
+    writer.rule("link", f"{cxx} $in {shlex.join(link)} -o $out")
+    objects = []
+    for source in sources:
+        objects += writer.build(f"{source}.o", "compile", str(ROOT / source))
+    writer.build(str(target), "link", objects)
+    writer.default(str(target))
+
+
+setup(
+    packages=[*find_packages(include=["dssm*"]), "dssm.kernels"],
+    package_dir={"dssm.kernels": "kernels"},
+    ext_modules=[Extension("dssm._C", SOURCES)],
+    cmdclass={"build_ext": NinjaBuild},
+)
