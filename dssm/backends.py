@@ -39,18 +39,27 @@ def load(op: str, backend: str) -> ModuleType | str:
     return importlib.import_module(f"{package}.{op}")
 
 
+def explain(op: str, device: str, wanted: str | None = None) -> tuple[str, list[str]]:
+    """The backend that would run an op, and why not the faster ones. Raises BackendError when none can."""
+    wanted = wanted or os.environ.get("DSSM_BACKEND") or "auto"
+    if wanted != "auto":
+        return _choose(op, device, wanted)[0], ["asked for"]
+    reasons = []
+    for backend in _DEVICES.get(device, ("reference",)):
+        module = load(op, backend)
+        if isinstance(module, ModuleType):
+            return backend, reasons
+        reasons.append(module)
+    raise BackendError(f"no backend can run {op} on {device}: {'; '.join(reasons)}")
+
+
 @cache
 def _choose(op: str, device: str, wanted: str) -> tuple[str, ModuleType]:
     order = _DEVICES.get(device, ("reference",))
     if wanted == "auto":
-        reasons = []
-        for backend in order:
-            module = load(op, backend)
-            if isinstance(module, ModuleType):
-                _log.info("%s on %s: %s%s", op, device, backend, "".join(f" ({reason})" for reason in reasons))
-                return backend, module
-            reasons.append(module)
-        raise BackendError(f"no backend can run {op} on {device}: {'; '.join(reasons)}")
+        backend, reasons = explain(op, device, wanted)
+        _log.info("%s on %s: %s%s", op, device, backend, "".join(f" ({reason})" for reason in reasons))
+        return _choose(op, device, backend)
     if wanted not in PACKAGES:
         raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
     if wanted not in order and wanted != "reference":

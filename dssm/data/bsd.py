@@ -52,7 +52,7 @@ def _samples(path: Path) -> list[Sample]:
         raise InputError(f"{path / 'label'} holds no labelme .json files, so no image of {path} counts as defective")
     stray = labels.keys() - {image.stem for image in images}
     if stray:
-        raise InputError(f"{labels[min(stray)]} labels an image that is not in {path / 'data'}; add it or remove the label")
+        raise InputError(f"{labels[min(stray)]} has no image in {path / 'data'}; add the image or remove the label")
     return [Sample(image, KIND if image.stem in labels else GOOD, labels.get(image.stem)) for image in images]
 
 

@@ -55,6 +55,6 @@ def _samples(path: Path, table: Path) -> list[Sample]:
         if probability == AMBIGUOUS:
             continue
         if probability not in KINDS or not is_image(path / image):
-            raise InputError(f"{table}, line {number}: expected an image, a defect probability and a type, got {line!r}")
+            raise InputError(f"{table}, line {number}: expected image, defect probability and type, got {line!r}")
         samples.append(Sample(path / image, KINDS[probability]))
     return sorted(samples, key=lambda sample: sample.path)

@@ -36,21 +36,23 @@ class Curve:
     @property
     def one_class(self) -> bool:
         """True when there is nothing to tell apart."""
-        return self.hits.numel() == 0 or self.hits[-1].item() == 0 or self.alarms[-1].item() == 0
+        return len(self.hits) == 0 or self.hits[-1].item() == 0 or self.alarms[-1].item() == 0
 
     def area(self, limit: float = 1.0) -> float:
         """Mean of hits / all hits over the false-positive rates [0, limit]: trapezoids, the last cut at the limit."""
         if self.one_class:
             return math.nan
-        rate = torch.cat([torch.zeros(1, dtype=torch.float64), self.alarms / self.alarms[-1]])
-        overlap = torch.cat([torch.zeros(1, dtype=torch.float64), self.hits / self.hits[-1]])
-        inside = int(torch.searchsorted(rate, limit, right=True))
-        area = torch.trapezoid(overlap[:inside], rate[:inside]).item()
-        if inside < rate.numel():
-            rest = limit - rate[inside - 1].item()
-            slope = (overlap[inside] - overlap[inside - 1]) / (rate[inside] - rate[inside - 1])
-            area += rest * (overlap[inside - 1].item() + slope.item() * rest / 2)
-        return area / limit
+        start = self.alarms.new_zeros(1)
+        alarms, hits = torch.cat([start, self.alarms]), torch.cat([start, self.hits])
+        # Integrating counts and dividing last keeps the AUROC of up to 2^53 pairs exact.
+        end = limit * alarms[-1]
+        inside = int(torch.searchsorted(alarms, end, right=True))
+        area = torch.trapezoid(hits[:inside], alarms[:inside])
+        if inside < len(alarms):
+            rest = end - alarms[inside - 1]
+            slope = (hits[inside] - hits[inside - 1]) / (alarms[inside] - alarms[inside - 1])
+            area = area + rest * (hits[inside - 1] + slope * rest / 2)
+        return (area / (end * hits[-1])).item()
 
     def average_precision(self) -> float:
         """Sum over thresholds of (recall step) x precision."""

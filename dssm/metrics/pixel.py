@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dssm.metrics.checks import as_batch, check_limit
+from dssm.metrics.checks import Values, as_pair, check_limit
 from dssm.metrics.curve import Curve
 from dssm.metrics.region import region_weights
 
 _BITS = 20
 _BINS = 1 << _BITS
 _SHIFT = 32 - _BITS
+_MAGNITUDE = 0x7FFFFFFF
 
 
 class PixelMetrics:
-    """Pixel AUROC, average precision, largest F1 and AUPRO over any number of images in 24 MiB.
+    """Pixel AUROC, average precision, largest F1 and AUPRO over any number of images, in 24 MiB.
 
-    A float32 score, read as an ordered integer, keeps its upper 20 bits: sign, exponent and 11 bits of mantissa. So
-    scores closer than 1/2048 of their size may share a bin and then count as ties, and the results are exactly
-    those of the scores rounded down to bin edges. The AUROC is off by at most half the fraction of (defective,
-    normal) pairs that share a bin. The bins cover all of float32, infinities included: nothing to choose beforehand.
-    Probabilities that saturate at 1 tie there: pass logits.
+    A float32 score, read as an ordered integer, keeps its upper 20 bits: sign, exponent and 11 bits of mantissa.
+    Scores closer than 1/2048 of their size may so share a bin and count as ties; every result is exactly that of the
+    scores rounded down to the edge of their bin. The AUROC is off by at most half the fraction of (defective, normal)
+    pairs that share a bin. The bins cover all of float32, infinities included, so no range is chosen beforehand.
+    Probabilities that crowd at 1 tie there: pass logits.
 
     Instances add up: `a + b` holds the images of both.
     """
@@ -32,18 +32,18 @@ class PixelMetrics:
         self._defective = torch.zeros(_BINS, dtype=torch.float64)
         self._regions = torch.zeros(_BINS, dtype=torch.float64)
 
-    def update(self, maps: ArrayLike | Tensor, masks: ArrayLike | Tensor) -> None:
-        """Count a batch: `maps` (B, H, W) real (compared as float32), `masks` (B, H, W) bool or 0/1, 1 = defective.
+    def update(self, maps: Values, masks: Values) -> None:
+        """Count a batch: `maps` (B, H, W) real, compared as float32; `masks` (B, H, W) bool or 0/1, 1 = defective.
 
-        Sizes may differ between calls. Raises InputError on NaN or unequal shapes and then counts nothing.
+        Sizes may differ between calls. Raises InputError on NaN or unequal shapes, and then counts nothing.
         """
-        scores, truth = as_batch(maps, masks)
-        weights = region_weights(truth)
+        scores, truth = as_pair(maps, masks, ("maps", "masks"), dims=3)
         bins = _bin(scores)
-        defective = bins[truth]
-        self._normal += torch.bincount(bins[~truth], minlength=_BINS)
-        self._defective += torch.bincount(defective, minlength=_BINS)
-        self._regions += torch.bincount(defective, weights[truth], minlength=_BINS)
+        one = self._normal.new_ones(1)
+        normal, defective = bins[~truth], bins[truth]
+        self._normal.index_add_(0, normal, one.expand(len(normal)))
+        self._defective.index_add_(0, defective, one.expand(len(defective)))
+        self._regions.index_add_(0, defective, region_weights(truth)[truth])
 
     def __add__(self, other: PixelMetrics) -> PixelMetrics:
         total = PixelMetrics()
@@ -53,17 +53,16 @@ class PixelMetrics:
         return total
 
     def compute(self, *, limit: float = 0.3) -> dict[str, float]:
-        """`pixel_auroc`, `pixel_ap`, `pixel_f1_max` and `pixel_aupro` (cut at the false-positive rate `limit`).
+        """`pixel_auroc`, `pixel_ap`, `pixel_f1_max`, and `pixel_aupro` cut at the false-positive rate `limit`.
 
-        All are NaN while one of the two classes is missing. Definitions as in `auroc`, `average_precision`, `f1_max`
-        and `aupro`.
+        Defined as `auroc`, `average_precision`, `f1_max` and `aupro`; NaN while one of the two classes is missing.
         """
         check_limit(limit)
-        curve = self._curve(self._defective)
+        pixels = self._curve(self._defective)
         return {
-            "pixel_auroc": curve.area(),
-            "pixel_ap": curve.average_precision(),
-            "pixel_f1_max": curve.f1_max()[0],
+            "pixel_auroc": pixels.area(),
+            "pixel_ap": pixels.average_precision(),
+            "pixel_f1_max": pixels.f1_max()[0],
             "pixel_aupro": self._curve(self._regions).area(limit),
         }
 
@@ -74,16 +73,16 @@ class PixelMetrics:
 
 def _bin(scores: Tensor) -> Tensor:
     """The bin of each score, int64 in [0, 2^20), in the order of the scores."""
-    # Adding zero turns -0.0, whose bits sort below 0.0, into 0.0.
+    # Adding zero turns -0.0, whose bits would sort below those of 0.0, into 0.0.
     bits = (scores.float() + 0.0).view(torch.int32)
-    # Negative floats count downwards in their magnitude bits; flipping those makes the integers ordered.
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    # The magnitude bits of negative floats count downwards; flipped, all bits sort as one signed integer.
+    ordered = bits ^ ((bits >> 31) & _MAGNITUDE)
     return (ordered >> _SHIFT).long() + _BINS // 2
 
 
 def _edge(bins: Tensor) -> Tensor:
     """The smallest float32 score of each bin."""
     ordered = ((bins - _BINS // 2) << _SHIFT).int()
-    edges = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
-    # Of the lowest bin only -inf is a number; its lower edge is the bit pattern of a NaN.
-    return edges.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    edges = (ordered ^ ((ordered >> 31) & _MAGNITUDE)).view(torch.float32)
+    # The lowest occupied bin can hold -inf alone, but its edge is the bit pattern of a NaN.
+    return torch.where(edges.isnan(), -torch.inf, edges)

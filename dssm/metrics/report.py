@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import ArrayLike
-from torch import Tensor
-
 from dssm.errors import InputError
-from dssm.metrics.checks import as_scores
-from dssm.metrics.curve import Curve
+from dssm.metrics.checks import Images, Values, as_images, as_scores
+from dssm.metrics.exact import auroc, average_precision, f1_max
 from dssm.metrics.pixel import PixelMetrics
 
 GOOD = "good"
 
 
 def evaluate_scores(
-    scores: ArrayLike | Tensor,
-    kinds: Sequence[str],
-    maps: Sequence[ArrayLike | Tensor] | Tensor | None = None,
-    masks: Sequence[ArrayLike | Tensor] | Tensor | None = None,
+    scores: Values, kinds: Sequence[str], maps: Images | None = None, masks: Images | None = None
 ) -> dict[str, Any]:
-    """Image metrics, pixel metrics where ground truth exists, and both per kind of defect; ready for JSON.
+    """Image metrics, pixel metrics where ground truth exists, and both per kind of defect, ready for JSON.
 
     `scores` (N,) real; `kinds` N names, "good" for a normal image and else the kind of its defect; `maps` and
-    `masks` (N, H, W), or N arrays (H, W) of any sizes. Returns `image_auroc`, `image_ap`, `f1_max`, `f1_threshold`,
-    with masks also `pixel_auroc`, `pixel_aupro`, `pixel_ap`, `pixel_f1_max` (in constant memory, see
-    `PixelMetrics`), and `per_kind`: the same keys for each kind of defect against all good images. A value that is
-    not finite, such as any metric of a single class, is None. Raises InputError on NaN, on counts that differ, or on
-    masks without maps.
+    `masks` (N, H, W), or N arrays (H, W) whose sizes may differ. Returns `image_auroc`, `image_ap`, `f1_max` and
+    `f1_threshold`; with masks also `pixel_auroc`, `pixel_ap`, `pixel_f1_max` and `pixel_aupro` (see `PixelMetrics`);
+    and `per_kind`, the same keys for each kind of defect against all good images. A value that is not finite, such
+    as a metric of a single class, is None. Raises InputError on NaN, unequal counts or shapes, or masks without maps.
     """
     values = as_scores(scores, "scores")
     if values.shape != (len(kinds),):
-        raise InputError(f"scores must have the shape ({len(kinds)},), one per kind, not {tuple(values.shape)}.")
-    pixels = None if masks is None else _pixels(kinds, maps, masks)
+        raise InputError(f"scores must hold one number per kind, ({len(kinds)},), not {tuple(values.shape)}")
+    pixels = None if masks is None else _count_pixels(kinds, maps, masks)
+
+    def summary(defects: Sequence[str]) -> dict[str, float | None]:
+        chosen = [i for i, kind in enumerate(kinds) if kind in (GOOD, *defects)]
+        defective = [kinds[i] != GOOD for i in chosen]
+        best, threshold = f1_max(values[chosen], defective)
+        metrics = {
+            "image_auroc": auroc(values[chosen], defective),
+            "image_ap": average_precision(values[chosen], defective),
+            "f1_max": best,
+            "f1_threshold": threshold,
+        }
+        if pixels is not None:
+            metrics |= sum((pixels[kind] for kind in (GOOD, *defects)), PixelMetrics()).compute()
+        return {key: value if math.isfinite(value) else None for key, value in metrics.items()}
+
     defects = sorted(set(kinds) - {GOOD})
-    return {
-        **_summary(values, kinds, defects, pixels),
-        "per_kind": {kind: _summary(values, kinds, [kind], pixels) for kind in defects},
-    }
+    return {**summary(defects), "per_kind": {kind: summary([kind]) for kind in defects}}
+
+
+def _count_pixels(kinds: Sequence[str], maps: Images | None, masks: Images) -> dict[str, PixelMetrics]:
+    if maps is None:
+        raise InputError("masks need maps to be compared with; pass both or neither")
+    if len(maps) != len(kinds):
+        raise InputError(f"maps must be as many as kinds, {len(kinds)}, not {len(maps)}")
+    pixels: dict[str, PixelMetrics] = defaultdict(PixelMetrics)
+    for kind, (scores, truth) in zip(kinds, as_images(maps, masks), strict=True):
+        pixels[kind].update(scores[None], truth[None])
+    return pixels

@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from dssm.ops.component import component
+from dssm.ops.hog import hog
+from dssm.ops.mahalanobis import mahalanobis
+from dssm.ops.mscm import mscm
 
-__all__ = ["component"]
+__all__ = ["component", "hog", "mahalanobis", "mscm"]

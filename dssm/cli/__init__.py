@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `dssm train`, `evaluate`, `predict`, `settings` and `info`, a file each."""
+from __future__ import annotations
+
+import sys
+
+import click
+
+import dssm
+from dssm.cli.evaluate import evaluate
+from dssm.cli.info import info
+from dssm.cli.predict import predict
+from dssm.cli.settings import settings
+from dssm.cli.train import train
+from dssm.errors import BackendError, InputError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(dssm.__version__, prog_name="dssm")
+def cli() -> None:
+    """Find surface defects after training on good images only.
+
+    \b
+      dssm train parts/good --out runs/parts        learn what good parts look like
+      dssm predict runs/parts parts/new --out out   score images, draw heat maps
+      dssm evaluate runs/parts parts                metrics, where defects are known
+    """
+
+
+for command in (train, evaluate, predict, settings, info):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line and exit status 2."""
+    try:
+        cli(standalone_mode=True)
+    except (InputError, BackendError) as error:
+        click.echo(f"dssm: {error}", err=True)
+        sys.exit(2)

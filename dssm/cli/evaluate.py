@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dssm evaluate`."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dssm import files
+from dssm.errors import InputError
+
+if TYPE_CHECKING:
+    from dssm.detector import Evaluation
+
+COLUMNS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "f1_max": "F1 max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_aupro": "pixel AUPRO",
+    "pixel_ap": "pixel AP",
+}
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data", required=False)
+@click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: RUN/evaluation]")
+@click.option("--rows", default=12, show_default=True, help="Images on the heat-map sheet.")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+def evaluate(run: Path, data: str | None, protocol: str | None, out: Path | None, rows: int, device: str | None) -> None:
+    """Measure the model in RUN on test images whose defects are known.
+
+    DATA is by default what the model was trained on; of a data set with a split, the test part counts. Prints a table
+    and writes metrics.json, scores.csv and heatmaps.png.
+    """
+    from dssm import picture
+    from dssm.detector import Detector
+    from dssm.heatmaps import heatmap_sheet
+
+    detector = Detector.load(run, device=device)
+    if data is None:
+        data, protocol = detector.data.get("path"), protocol or detector.data.get("protocol")
+    if data is None:
+        raise InputError(f"{run} does not say what it was trained on; give DATA")
+    evaluation = detector.evaluate(data, protocol=protocol)
+    out = out or run / "evaluation"
+    files.write_json(out / "metrics.json", evaluation.metrics)
+    write_scores(out / "scores.csv", evaluation, detector.thresholds["image"])
+    picture.save(heatmap_sheet(detector, evaluation, rows=rows), out / "heatmaps.png")
+    click.echo(table(evaluation.metrics, [sample.kind for sample in evaluation.samples]))
+    click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png")
+
+
+def table(metrics: dict[str, Any], kinds: list[str]) -> str:
+    """The metrics as text, percent, a row per kind of defect when there is more than one."""
+    columns = [key for key in COLUMNS if key in metrics]
+    rows = [["", "images", *(COLUMNS[key] for key in columns)]]
+    per_kind = metrics["per_kind"] if len(metrics["per_kind"]) > 1 else {}
+    for name, values in [("all", metrics), *per_kind.items()]:
+        count = len(kinds) if name == "all" else kinds.count(name)
+        cells = ["-" if values[key] is None else f"{100 * values[key]:.2f}" for key in columns]
+        rows.append([name, str(count), *cells])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
+
+
+def write_scores(path: Path, evaluation: Evaluation, threshold: float) -> None:
+    """One line per test image."""
+    import csv
+
+    with files.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "kind", "score", "threshold", "anomalous"])
+        for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):
+            writer.writerow([sample.path, sample.kind, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)])

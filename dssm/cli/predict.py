@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dssm predict`."""
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import click
+from PIL import Image
+
+from dssm import files
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results; new.")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+def predict(run: Path, images: str, out: Path, device: str | None) -> None:
+    """Score IMAGES (a file, a folder or a quoted pattern) with the model in RUN.
+
+    Writes scores.csv, and per image a heat map (heatmaps/) and a mask of what lies above the pixel threshold (masks/),
+    both at the size of the image.
+    """
+    from dssm import picture
+    from dssm.data import find_images, read
+    from dssm.detector import Detector
+    from dssm.heatmaps import heat, resized
+
+    detector = Detector.load(run, device=device)
+    paths = find_images(images)
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    threshold = detector.thresholds["image"]
+    anomalous = 0
+    with files.new_folder(out) as folder, (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "score", "threshold", "anomalous"])
+        for path, prediction in zip(paths, detector.stream(paths, progress=True), strict=True):
+            image = read(path)
+            # The extension stays in the name: a.jpg and a.png may lie side by side.
+            name = path.relative_to(root).with_name(path.name + ".png")
+            for kind, drawn in (
+                ("heatmaps", heat(detector, image, prediction)),
+                ("masks", Image.fromarray(resized(prediction.map, image.size) > detector.thresholds["pixel"])),
+            ):
+                (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
+                picture.save(drawn, folder / kind / name)
+            writer.writerow([path, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)])
+            anomalous += prediction.anomalous
+    click.echo(f"{anomalous} of {len(paths)} images are anomalous (score above {threshold:.4g}): {out}")

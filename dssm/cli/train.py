@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dssm train`."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from dssm import files
+from dssm.errors import InputError
+from dssm.settings import PRESETS, Settings, preset, read_config
+
+CONFIG = "config.yaml"
+
+
+@click.command()
+@click.argument("data", required=False)
+@click.option("--out", "run", required=True, type=click.Path(path_type=Path), help="Folder for the trained model; new.")
+@click.option("--preset", "name", type=click.Choice(list(PRESETS)), help="Where settings start from.  [default: quick]")
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml.")
+@click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
+@click.option("--size", help="What the network sees: 256, 192x448 (height x width), or auto to keep the aspect ratio.")
+@click.option("--epochs", type=int, help="Passes over the good images.")
+@click.option("--batch", type=int, help="Images per step.")
+@click.option("--seed", type=int, help="Fixes everything random; for BSData it also picks the split or fold.")
+@click.option("--textures", help="Folder of images to paste texture from, or builtin.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any setting of `dssm settings`; repeatable.")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+def train(
+    data: str | None,
+    run: Path,
+    name: str | None,
+    config: Path | None,
+    protocol: str | None,
+    device: str | None,
+    resume: bool,
+    changes: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Learn from the good images of DATA.
+
+    DATA is a folder of good images, a data set in MVTec AD layout, a BSData clone, or the word elpv (solar cells, from
+    the package elpv-dataset). What a setting does: `dssm settings`.
+
+    \b
+      dssm train parts/good --out runs/parts
+      dssm train mvtec/bottle --out runs/bottle --size 256 --epochs 30
+      dssm train --resume --out runs/bottle
+    """
+    given = _given(data, protocol, name, config, changes, options)
+    if resume:
+        given = _resumed(run, given)
+    data, protocol = given.pop("data", None), given.pop("protocol", None)
+    if data is None:
+        raise InputError("say what to train on: dssm train DATA --out RUN")
+    base = preset(given.pop("preset", None) or "quick")
+    settings = base.replace(**given)
+
+    if not resume:
+        _prepare(run, {"data": data, "protocol": protocol}, settings)
+    elif (run / "model.json").exists():
+        click.echo(f"{run} is trained already")
+        return
+    _fit(settings, data, protocol, run, device, resume)
+
+
+def _fit(settings: Settings, data: str, protocol: str | None, run: Path, device: str | None, resume: bool) -> None:
+    from dssm.detector import Detector  # torch takes seconds to import; --help need not wait for it
+    from dssm.training import Interrupted
+    from dssm.training.loop import CHECKPOINT
+
+    detector = Detector(settings, device=device)
+    try:
+        detector.fit(data, protocol=protocol, folder=run, resume=resume)
+    except Interrupted as error:
+        click.echo(f"{error}; go on with: dssm train --resume --out {run}", err=True)
+        sys.exit(130)
+    detector.save(run)
+    (run / CHECKPOINT).unlink(missing_ok=True)
+    click.echo(f"trained on {detector.data['images']} good images at {'x'.join(map(str, detector.size or ()))}: {run}")
+
+
+def _given(
+    data: str | None,
+    protocol: str | None,
+    name: str | None,
+    config: Path | None,
+    changes: tuple[str, ...],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """What the user said, later words over earlier ones: config file, --set, options."""
+    given: dict[str, Any] = read_config(config) if config else {}
+    for change in changes:
+        key, separator, value = change.partition("=")
+        if not separator:
+            raise InputError(f"--set {change}: write KEY=VALUE")
+        given[key.strip()] = yaml.safe_load(value)
+    given |= {key: value for key, value in options.items() if value is not None}
+    if isinstance(given.get("size"), (str, int)):
+        given["size"] = _size(str(given["size"]))
+    extra = {"data": data, "protocol": protocol, "preset": name}
+    return given | {key: value for key, value in extra.items() if value is not None}
+
+
+def _size(text: str) -> list[int] | None:
+    from dssm.data import parse_size
+
+    return None if text == "auto" else list(parse_size(text))
+
+
+def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
+    """Make the run folder, with all that is needed to repeat or resume the run."""
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise InputError(f"{run} exists already; choose another --out, or go on with it: dssm train --resume --out {run}")
+    heading = "".join(yaml.safe_dump({key: value}) for key, value in source.items())
+    files.write_text(run / CONFIG, heading + settings.as_yaml())
+
+
+def _resumed(run: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The run's own configuration; raises InputError where the user now says something else."""
+    stored = read_config(run / CONFIG)
+    if given.pop("preset", None):
+        raise InputError("--resume takes its settings from the run; leave out --preset")
+    for key, value in given.items():
+        if stored.get(key) != (list(value) if isinstance(value, tuple) else value):
+            raise InputError(f"--resume: {run / CONFIG} has {key} = {stored.get(key)!r}, not {value!r}; leave it out")
+    return stored

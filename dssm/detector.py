@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The detector: fit on good images, then score, evaluate, save and load."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+import dssm
+from dssm import bundle
+from dssm.data import Collection, Sample, discover, find_images, fit_size, load_images, load_masks, load_textures
+from dssm.errors import InputError
+from dssm.metrics import evaluate_scores
+from dssm.model import Network
+from dssm.scores import Scorer, conformal_threshold
+from dssm.settings import Settings, preset
+from dssm.training import train
+from dssm.training.precision import autocast
+
+LEAST_IMAGES = 10  # good images below which neither a Gaussian nor a threshold means anything
+_BATCH = 16
+
+Data = str | os.PathLike | Collection | Sequence | Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the detector says of one image; larger scores are more anomalous."""
+
+    path: Path | None
+    score: float
+    anomalous: bool  # score above the image threshold
+    map: np.ndarray  # (H, W) float32 at the size the network sees
+    mask: np.ndarray  # (H, W) bool: map above the pixel threshold
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a test set (JSON-ready, see `dssm.metrics.evaluate_scores`) and the predictions behind them."""
+
+    metrics: dict[str, Any]
+    samples: tuple[Sample, ...]
+    predictions: list[Prediction]
+    masks: Tensor | None  # (N, H, W) bool, truth at the size of the maps
+
+
+class Detector:
+    """Finds defects after training on good images only.
+
+    >>> detector = Detector("quick").fit("parts/good")          # doctest: +SKIP
+    >>> detector.predict("parts/new")[0].score                  # doctest: +SKIP
+
+    `settings` is a preset's name or a `Settings`; `device` None takes a GPU if there is one.
+    """
+
+    def __init__(self, settings: Settings | str = "paper", *, device: str | torch.device | None = None) -> None:
+        self.settings = preset(settings) if isinstance(settings, str) else settings
+        self.device = _device(device)
+        self.network: Network | None = None
+        self.scorer = Scorer(self.settings)
+        self.size: tuple[int, int] | None = self.settings.size
+        self.thresholds: dict[str, float] = {}
+        self.data: dict[str, Any] = {}
+
+    def fit(
+        self,
+        data: Data,
+        *,
+        protocol: str | None = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> Detector:
+        """Train on good images, fit the Gaussians, and choose thresholds on images held out from both.
+
+        data: a folder or `elpv` (see `dssm.data.discover`), a Collection, paths, or a tensor (N, 3, H, W) uint8.
+        folder: receives the log and the checkpoints; with `resume`, training goes on from the last checkpoint there.
+        Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
+        """
+        images = self._training_images(data, protocol, progress)
+        if len(images) < LEAST_IMAGES:
+            raise InputError(f"{self._data_name()}: {len(images)} good images are too few; give at least {LEAST_IMAGES}")
+        held_out, training = self._hold_out(images)
+        textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            network = Network(self.settings)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        train(
+            self.network,
+            training.to(self.device),
+            textures.to(self.device),
+            self.settings,
+            folder=Path(folder) if folder else None,
+            resume=resume,
+            progress=progress,
+        )
+        self.network.eval()
+        with self._inference():
+            self.scorer.fit(self.network, self._batches(training, "fit" if progress else None))
+        self.thresholds = self._choose_thresholds(held_out)
+        return self
+
+    def predict(self, images: Data, *, progress: bool = False) -> list[Prediction]:
+        """Score images: a file, a folder, a glob pattern, paths, or a tensor (N, 3, h, w) uint8 or floating in 0..255.
+
+        Raises InputError for what cannot be read and for values that are not finite.
+        """
+        return list(self.stream(images, progress=progress))
+
+    def stream(self, images: Data, *, progress: bool = False) -> Iterator[Prediction]:
+        """`predict`, one image after the other, with the memory of one batch."""
+        if not self.thresholds:
+            raise InputError("the detector is not trained: call fit or load first")
+        source = self._tensor(images) if isinstance(images, Tensor) else _paths(images)
+        with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
+            for start in range(0, len(source), _BATCH):
+                part = source[start : start + _BATCH]
+                batch = part if isinstance(part, Tensor) else load_images(part, self._size())
+                for score, maps in self._scored(batch):
+                    for i, (value, heat) in enumerate(zip(score.tolist(), maps.numpy(), strict=True)):
+                        yield Prediction(
+                            path=None if isinstance(part, Tensor) else part[i],
+                            score=value,
+                            anomalous=value > self.thresholds["image"],
+                            map=heat,
+                            mask=heat > self.thresholds["pixel"],
+                        )
+                        bar.update()
+
+    def evaluate(self, data: Data, *, protocol: str | None = None, progress: bool = True) -> Evaluation:
+        """Metrics over the test images of a data set (see `dssm.data.discover`) or a Collection."""
+        collection = data if isinstance(data, Collection) else discover(_path(data), protocol=protocol, seed=self.settings.seed)
+        if not collection.test:
+            raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
+        predictions = self.predict([sample.path for sample in collection.test], progress=progress)
+        masks = load_masks(collection.test, self._size()) if collection.has_masks else None
+        kinds = [sample.kind for sample in collection.test]
+        maps = torch.from_numpy(np.stack([prediction.map for prediction in predictions])) if masks is not None else None
+        scores = torch.tensor([prediction.score for prediction in predictions])
+        return Evaluation(evaluate_scores(scores, kinds, maps, masks), collection.test, predictions, masks)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the bundle: model.safetensors and model.json."""
+        if self.network is None or not self.thresholds:
+            raise InputError("there is nothing to save: call fit first")
+        tensors = {f"network.{name}": value.cpu() for name, value in self.network.state_dict().items()}
+        tensors |= {f"scorer.{name}": value.cpu() for name, value in self.scorer.state().items()}
+        facts = {
+            "dssm": dssm.__version__,
+            "torch": torch.__version__,
+            "settings": self.settings.as_dict(),
+            "size": list(self._size()),
+            "thresholds": self.thresholds,
+            "data": self.data,
+        }
+        bundle.write(folder, tensors, facts)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> Detector:
+        """Read a bundle. Raises InputError naming the file when something is missing, foreign or broken."""
+        tensors, facts = bundle.read(folder)
+        detector = cls(Settings.from_dict(facts["settings"]), device=device)
+        detector.size = tuple(facts["size"])
+        detector.thresholds, detector.data = facts["thresholds"], facts["data"]
+        network = Network(detector.settings)
+        expected = {f"network.{name}": value for name, value in network.state_dict().items()}
+        path = Path(folder, bundle.TENSORS)
+        scorer = {name: value for name, value in tensors.items() if name.startswith("scorer.")}
+        bundle.check_keys(tensors, set(expected) | set(scorer), path, "tensor")
+        for name, value in expected.items():
+            if tensors[name].shape != value.shape:
+                raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}")
+        network.load_state_dict({name.removeprefix("network."): tensors[name] for name in expected})
+        detector.network = network.to(detector.device, memory_format=torch.channels_last).eval()
+        detector.scorer.load_state({name.removeprefix("scorer."): value for name, value in scorer.items()})
+        detector.scorer.to(detector.device)
+        return detector
+
+    def _training_images(self, data: Data, protocol: str | None, progress: bool) -> Tensor:
+        """All good images at the size the network sees; remembers where they came from."""
+        if isinstance(data, Tensor):
+            self.size = self.size or tuple(data.shape[2:])
+            self.data = {"name": "tensor", "images": len(data)}
+            return self._tensor(data)
+        if isinstance(data, (str, os.PathLike)):
+            collection = discover(_path(data), protocol=protocol, seed=self.settings.seed)
+            self.data = {"path": str(data), "layout": collection.layout, "protocol": protocol}
+        elif isinstance(data, Collection):
+            collection = data
+        else:
+            collection = Collection("paths", "paths", tuple(Sample(Path(path)) for path in data))
+        self.data |= {"name": collection.name, "images": len(collection.train)}
+        paths = [sample.path for sample in collection.train]
+        if self.size is None:
+            self.size = fit_size(paths, self.settings.pixels) if paths else None
+        return load_images(paths, self._size(), progress="images" if progress else None)
+
+    def _hold_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(held out, training): a random share of the images, at least two, for the thresholds."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        order = torch.randperm(len(images), generator=generator)
+        count = max(2, round(self.settings.holdout * len(images)))
+        return images[order[:count].sort().values], images[order[count:].sort().values]
+
+    def _choose_thresholds(self, held_out: Tensor) -> dict[str, float]:
+        """Image and pixel thresholds, and the typical value of a map, for drawing."""
+        scored = list(self._scored(held_out))
+        maps = torch.cat([maps for _, maps in scored])
+        return {
+            "image": conformal_threshold(torch.cat([scores for scores, _ in scored]), self.settings.false_reject),
+            "pixel": conformal_threshold(maps.flatten(1).amax(1), self.settings.false_reject),
+            "typical": maps.median().item(),
+        }
+
+    def _tensor(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise InputError(f"images must be (N, 3, H, W), not {tuple(images.shape)}")
+        if images.dtype != torch.uint8:
+            if not images.is_floating_point():
+                raise InputError(f"images must be uint8 or floating in 0..255, not {images.dtype}")
+            if not torch.isfinite(images).all():
+                raise InputError("images hold NaN or infinite values")
+            images = images.float().clamp(0, 255).round().to(torch.uint8)
+        if tuple(images.shape[2:]) == self._size():
+            return images
+        resized = F.interpolate(images.float(), size=self._size(), mode="bilinear", antialias=True, align_corners=False)
+        return resized.round().clamp(0, 255).to(torch.uint8)
+
+    def _batches(self, images: Tensor, label: str | None = None) -> Iterator[Tensor]:
+        starts: Iterable[int] = range(0, len(images), _BATCH)
+        for start in tqdm(starts, desc=label, disable=label is None):
+            yield images[start : start + _BATCH].to(self.device)
+
+    def _scored(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scores and maps on the CPU, a batch at a time."""
+        assert self.network is not None
+        for batch in self._batches(images):
+            with self._inference():
+                scores, maps = self.scorer.score(self.network, batch)
+            yield scores.float().cpu(), maps.float().cpu()
+
+    def _inference(self) -> torch.autocast:
+        return autocast(self.device, self.settings.precision)
+
+    def _size(self) -> tuple[int, int]:
+        assert self.size is not None
+        return self.size
+
+    def _data_name(self) -> str:
+        return str(self.data.get("path") or self.data["name"])
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device {device!r} is not known to torch; use cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} cannot be used: torch {torch.__version__} sees no CUDA device")
+    return chosen
+
+
+def _path(data: Any) -> str:
+    return os.fspath(data)
+
+
+def _paths(images: Any) -> list[Path]:
+    if isinstance(images, (str, os.PathLike)):
+        return find_images(_path(images))
+    return [Path(path) for path in images]

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat maps on the images they belong to."""
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from dssm import picture
+from dssm.data import GOOD, read
+from dssm.detector import Detector, Evaluation, Prediction
+
+
+def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
+    """The image under its map. The colour scale starts at what is typical of good images; its middle is the threshold."""
+    typical, threshold = detector.thresholds["typical"], detector.thresholds["pixel"]
+    return picture.overlay(image, resized(prediction.map, image.size), typical, 2 * threshold - typical)
+
+
+def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (H, W) brought to an image's (width, height)."""
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+
+
+def heatmap_sheet(detector: Detector, evaluation: Evaluation, *, rows: int = 12) -> Image.Image:
+    """A row per image: the image, the truth where it is known, the heat map and the predicted mask.
+
+    The images are spread evenly over the test set, a quarter of them good: nothing is picked by its score.
+    """
+    good = [i for i, sample in enumerate(evaluation.samples) if sample.kind == GOOD]
+    bad = sorted(set(range(len(evaluation.samples))) - set(good), key=lambda i: evaluation.samples[i].kind)
+    chosen = _spread(bad, rows - min(len(good), rows // 4)) + _spread(good, rows // 4)
+    grid, captions = [], []
+    for i in chosen:
+        sample, prediction = evaluation.samples[i], evaluation.predictions[i]
+        image = read(sample.path)
+        row = [image, heat(detector, image, prediction), picture.outline(image, _upscaled(prediction.mask, image))]
+        if evaluation.masks is not None:
+            row.insert(1, picture.outline(image, _upscaled(evaluation.masks[i].numpy(), image)))
+        grid.append(row)
+        verdict = "anomalous" if prediction.anomalous else "good"
+        captions.append(f"{sample.path.name} ({sample.kind}): score {prediction.score:.4g}, {verdict}")
+    headers = ["image", *(["truth"] if evaluation.masks is not None else []), "heat map", "predicted"]
+    return picture.sheet(grid, headers=headers, captions=captions)
+
+
+def _upscaled(mask: np.ndarray, image: Image.Image) -> np.ndarray:
+    return np.asarray(Image.fromarray(mask).resize(image.size, Image.Resampling.NEAREST))
+
+
+def _spread(items: list[int], count: int) -> list[int]:
+    """`count` items at equal distances, or all of them."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ResNet-18 without its classifier (paper, Table 1), with torchvision's parameter names."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (64, 128, 256, 512)  # channels of stages 1-4, at strides 4, 8, 16, 32
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class ResNet18(nn.Module):
+    """(B, 3, H, W) -> the four stages: (B, 64, H/4, W/4), (B, 128, H/8, W/8), (B, 256, H/16, W/16), (B, 512, H/32, W/32)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        inputs = 64
+        for stage, width in enumerate(WIDTHS, start=1):
+            stride = 1 if stage == 1 else 2
+            layer = nn.Sequential(BasicBlock(inputs, width, stride), BasicBlock(width, width, 1))
+            setattr(self, f"layer{stage}", layer)
+            inputs = width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        stages = []
+        for stage in range(1, 5):
+            x = getattr(self, f"layer{stage}")(x)
+            stages.append(x)
+        return stages
+
+
+def pool(stages: list[Tensor], chosen: tuple[int, ...] = (4,)) -> Tensor:
+    """Spatial means of the chosen stages, side by side: (B, sum of widths) float32."""
+    return torch.cat([stages[stage - 1].float().mean((2, 3)) for stage in chosen], dim=1)

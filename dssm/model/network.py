@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The double self-supervised network (paper, Fig. 3)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dssm.model import masking
+from dssm.model.attention import ChannelAttention
+from dssm.model.backbone import WIDTHS, ResNet18, pool
+from dssm.model.decoder import Decoder
+from dssm.model.projector import Classifier, Projector
+from dssm.model.segmenter import Segmenter
+from dssm.settings import Settings
+
+TARGET_VALUES = 3780  # HOG of a 64x128 window; RGB of a 30x42 one has as many
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, so that its weights can be loaded
+
+
+@dataclass
+class Output:
+    """What a forward pass yields; a head that the settings switch off yields None."""
+
+    stages: list[Tensor]  # four feature maps of the backbone
+    projected: Tensor | None  # (B, 512)
+    logits: Tensor | None  # (B, 1) or (B, 3)
+    regressed: Tensor | None  # (B, 3780)
+    segmented: Tensor | None  # (B, H/4, W/4) logits
+
+
+class Network(nn.Module):
+    """Backbone f, projector g and classifier W (eq. 1-2), masking, attention and decoder (eq. 4), patch head."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        width = WIDTHS[-1]
+        self.backbone = ResNet18()
+        self.projector = Projector(width) if settings.classify else None
+        self.classifier = Classifier(settings.ways, width) if settings.classify else None
+        self.regressor = None
+        if settings.regress != "none":
+            self.regressor = nn.Sequential(
+                masking.build(settings, width), ChannelAttention(width), Decoder(TARGET_VALUES, width)
+            )
+        self.segmenter = Segmenter() if settings.segment else None
+        self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The backbone's four stages for (B, 3, H, W) uint8 or 0..255 floating images."""
+        x = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return self.backbone(x)
+
+    def forward(self, images: Tensor) -> Output:
+        stages = self.stages(images)
+        projected = self.projector(pool(stages)) if self.projector is not None else None
+        return Output(
+            stages=stages,
+            projected=projected,
+            logits=self.classifier(projected) if self.classifier is not None else None,
+            regressed=self.regressor(stages[-1]) if self.regressor is not None else None,
+            segmented=self.segmenter(stages) if self.segmenter is not None else None,
+        )

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A head that finds the pasted patch: the second task that the paper's abstract names."""
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dssm.model.backbone import WIDTHS
+
+
+class Segmenter(nn.Module):
+    """The four stages -> logits (B, H/4, W/4); coarse stages are upsampled and added to fine ones (Lin et al. 2017, FPN)."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in WIDTHS)
+        self.smooth = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        self.logit = nn.Conv2d(width, 1, 1)
+        nn.init.constant_(self.logit.bias, -4.0)  # patches are rare: start from a probability of 2 %
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        x = self.laterals[-1](stages[-1])
+        for lateral, stage in zip(reversed(self.laterals[:-1]), reversed(stages[:-1]), strict=True):
+            x = lateral(stage) + F.interpolate(x, size=stage.shape[2:], mode="bilinear", align_corners=False)
+        return self.logit(self.smooth(x)).squeeze(1)

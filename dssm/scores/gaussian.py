@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gaussians of good features, accumulated in one pass (paper, eq. 9)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dssm import ops
+from dssm.errors import InputError
+
+
+@dataclass
+class Gaussian:
+    """Mean (*P, C) and whitening matrix (*P, C, C), P the positions, empty for one shared Gaussian; both float32."""
+
+    mean: Tensor
+    whiten: Tensor
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Mahalanobis distances (eq. 9): x (N, C) -> (N,), or (B, C, H, W) -> (B, H, W)."""
+        return ops.mahalanobis(x, self.mean, self.whiten)
+
+
+class Moments:
+    """Count, mean and scatter of a stream of feature vectors in float64; mergeable (Chan, Golub, LeVeque 1979).
+
+    n = n_a + n_b, delta = mean_b - mean_a, mean = mean_a + delta n_b / n,
+    S = S_a + S_b + delta delta^T n_a n_b / n, with S = sum (x - mean)(x - mean)^T.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Tensor | None = None  # (*P, C)
+        self.scatter: Tensor | None = None  # (*P, C, C)
+
+    def update(self, x: Tensor) -> None:
+        """Add vectors: (N, C), or (B, C, H, W) with one Gaussian per position."""
+        x = x.double()
+        if x.ndim == 4:
+            x = x.permute(2, 3, 0, 1)  # (H, W, B, C)
+        if x.shape[-2] == 0:
+            return
+        batch = Moments()
+        batch.count = x.shape[-2]
+        batch.mean = x.mean(-2)
+        centred = x - batch.mean.unsqueeze(-2)
+        batch.scatter = centred.mT @ centred
+        self.merge(batch)
+
+    def merge(self, other: Moments) -> None:
+        """Add all that another accumulator has seen."""
+        if self.mean is None or self.scatter is None:
+            self.count, self.mean, self.scatter = other.count, other.mean, other.scatter
+        elif other.mean is not None and other.scatter is not None:
+            count = self.count + other.count
+            delta = other.mean - self.mean
+            share = other.count / count
+            self.scatter = self.scatter + other.scatter
+            self.scatter += delta.unsqueeze(-1) * delta.unsqueeze(-2) * (self.count * share)
+            self.mean = self.mean + delta * share
+            self.count = count
+
+    def gaussian(self) -> Gaussian:
+        """Mean and whitening matrix L^-1 of the covariance L L^T, shrunk towards a multiple of the identity.
+
+        The amount of shrinkage is the oracle approximation (OAS) of Chen, Wiesel, Eldar and Hero 2010, which needs nothing
+        but the covariance and the count. Raises InputError for fewer than two vectors or values that are not finite.
+        """
+        if self.mean is None or self.scatter is None or self.count < 2:
+            raise InputError(f"a Gaussian needs at least 2 good feature vectors, not {self.count}")
+        covariance = self.scatter / self.count
+        if not torch.isfinite(covariance).all():
+            raise InputError("the features of the good images are not finite: the training diverged or an input holds NaN")
+        channels = covariance.shape[-1]
+        identity = torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
+        variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]  # (*P, 1, 1)
+        amount = oas_shrinkage(covariance, self.count)[..., None, None]
+        shrunk = (1 - amount) * covariance + amount * variance * identity
+        # A channel that never varies leaves the covariance singular: a floor far below every real variance.
+        floor = 1e-6 * variance.clamp_min(torch.finfo(torch.float32).tiny)
+        factor = torch.linalg.cholesky(shrunk + floor * identity)
+        whiten = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+        return Gaussian(self.mean.float(), whiten.float().contiguous())
+
+
+def oas_shrinkage(covariance: Tensor, count: int) -> Tensor:
+    """The share of the scaled identity in the OAS estimate, in [0, 1]; covariance (*P, C, C) of `count` vectors.
+
+    rho = ((1 - 2/p) tr(S^2) + tr(S)^2) / ((n + 1 - 2/p) (tr(S^2) - tr(S)^2 / p)), at most 1 (eq. 23 of the source above).
+    """
+    p = covariance.shape[-1]
+    trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    square = covariance.square().sum((-2, -1))
+    numerator = (1 - 2 / p) * square + trace.square()
+    denominator = (count + 1 - 2 / p) * (square - trace.square() / p)
+    return torch.where(denominator > 0, numerator / denominator, 1.0).clamp(max=1.0)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting of training and scoring in one place, the presets, and their YAML form."""
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
+
+from dssm.errors import InputError
+
+Size = tuple[int, int]
+
+
+def _setting(default: Any, about: str) -> Any:
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings; the defaults are the paper's (sections III and IV-A). Raises InputError for a value that cannot be."""
+
+    # images
+    size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
+    pixels: int = _setting(256 * 256, "pixels per image where size is null")
+    textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
+    holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
+
+    # the anomalies that training pastes in
+    patches: tuple[Literal["noise", "scar", "patch"], ...] = _setting(("noise", "scar"), "kinds of patches (Table 8)")
+    alpha: tuple[float, float] = _setting((0.5, 1.0), "range of the weight of the original under a noise patch (eq. 3)")
+    threshold: float = _setting(0.5, "Perlin noise above this is patch")
+    resolution: tuple[int, int] = _setting((0, 6), "Perlin lattice of 2^k cells per axis, k from this half-open range")
+    area: tuple[float, float] = _setting((0.0, 1.0), "smallest and largest share of the image that a patch covers")
+    augment: int = _setting(3, "how many of the six random image operations the texture undergoes")
+
+    # the self-supervised tasks
+    classify: bool = _setting(True, "image-level task: tell normal from pasted images (Table 7, NP)")
+    ways: Literal[2, 3] = _setting(3, "classes of that task: 2 normal/pasted, 3 normal/noise/scar (Table 8)")
+    regress: Literal["hog", "rgb", "none"] = _setting("hog", "target of the pixel-level task (Tables 6 and 7)")
+    target: Literal["own", "clean"] = _setting("own", "whose target a pasted image predicts: its own (eq. 5) or the clean one")
+    regress_weight: float = _setting(100.0, "weight of the regression beside the classification")
+    mask: Literal["mscm", "rectangle", "dropout", "none"] = _setting("mscm", "how features are masked (Table 9)")
+    mscm_dilation: int = _setting(2, "padding d of the MSCM (eq. 6)")
+    mscm_kernel: int = _setting(1, "kernel size of the MSCM's convolutions, odd")
+    mscm_shared: bool = _setting(False, "one weight for the four windows of the MSCM")
+    segment: bool = _setting(False, "a head that finds the pasted patch (the abstract's second task)")
+    segment_weight: float = _setting(1.0, "weight of that head's loss")
+
+    # optimisation
+    epochs: int | None = _setting(800, "passes over the good images; null: as many as `samples` needs")
+    samples: int = _setting(3200, "good images shown in all where epochs is null")
+    batch: int = _setting(32, "images per step, one half normal, one half pasted")
+    rate: float = _setting(0.03, "peak learning rate of SGD; falls to zero along a cosine")
+    warmup: float = _setting(0.0, "share of the steps in which the rate rises to its peak")
+    momentum: float = _setting(0.9, "momentum of SGD")
+    decay: float = _setting(3e-5, "weight decay")
+    precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "auto: bfloat16 where the hardware has it")
+    seed: int = _setting(0, "fixes the weights, the order of the images and every patch")
+
+    # scores
+    image_score: Literal["pooled", "projector", "map"] = _setting(
+        "pooled", "Mahalanobis distance of pooled or projected features (eq. 9), or the top of the map"
+    )
+    pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
+    map: Literal["mahalanobis", "segmentation"] = _setting("mahalanobis", "one Gaussian per position, or the patch head")
+    map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
+    map_channels: int = _setting(100, "channels drawn at random from those stages")
+    smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")
+    false_reject: float = _setting(0.01, "share of good images that the thresholds may reject")
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(Settings).items():
+            object.__setattr__(self, name, _conform(name, getattr(self, name), hint))
+        self._check()
+
+    def _check(self) -> None:
+        pair = ("alpha", "area")
+        rules = {
+            "size": self.size is None or all(side % 32 == 0 and 32 <= side <= 4096 for side in self.size),
+            "pixels": 64 * 64 <= self.pixels <= 4096 * 4096,
+            "holdout": 0 < self.holdout <= 0.5,
+            "patches": len(self.patches) > 0,
+            "resolution": 0 <= self.resolution[0] < self.resolution[1] <= 10,
+            **{name: 0 <= getattr(self, name)[0] <= getattr(self, name)[1] <= 1 for name in pair},
+            "augment": 0 <= self.augment <= 6,
+            "classify": self.classify or self.regress != "none" or self.segment,
+            "mscm_dilation": self.mscm_dilation >= 1,
+            "mscm_kernel": self.mscm_kernel >= 1 and self.mscm_kernel % 2 == 1,
+            "epochs": self.epochs is None or self.epochs >= 0,
+            "samples": self.samples >= 1,
+            "batch": self.batch >= 2 and self.batch % 2 == 0,
+            "rate": self.rate > 0,
+            "warmup": 0 <= self.warmup < 1,
+            "momentum": 0 <= self.momentum < 1,
+            "decay": self.decay >= 0,
+            "seed": 0 <= self.seed < 2**63,
+            "image_score": self.image_score != "projector" or self.classify,
+            "pooled_stages": len(self.pooled_stages) > 0 and set(self.pooled_stages) <= {1, 2, 3, 4},
+            "map": self.map != "segmentation" or self.segment,
+            "map_stages": len(self.map_stages) > 0 and set(self.map_stages) <= {1, 2, 3, 4},
+            "map_channels": self.map_channels >= 1,
+            "smooth": self.smooth >= 0,
+            "false_reject": 0 < self.false_reject < 1,
+        }
+        for name, holds in rules.items():
+            if not holds:
+                raise InputError(f"setting {name}: {getattr(self, name)!r} cannot be used; it is: {about(name)}")
+
+    def replace(self, **changes: Any) -> Settings:
+        """A copy with some settings changed; raises InputError for a name that does not exist."""
+        known = {f.name for f in dataclasses.fields(self)}
+        for name in changes:
+            if name not in known:
+                raise InputError(f"there is no setting {name!r}; `dssm settings` lists them")
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and JSON: tuples become lists."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def as_yaml(self) -> str:
+        """A config file, every setting with a word on what it does."""
+        lines = []
+        for key, value in self.as_dict().items():
+            line = yaml.safe_dump({key: value}, default_flow_style=None if isinstance(value, list) else False)
+            lines.append(f"{line.strip()}  # {about(key)}\n")
+        return "".join(lines)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], base: Settings | None = None) -> Settings:
+        """Settings from plain values over a base (the paper's defaults)."""
+        return (base or Settings()).replace(**values)
+
+
+def about(name: str) -> str:
+    """What a setting does, in a line."""
+    return next(f.metadata["about"] for f in dataclasses.fields(Settings) if f.name == name)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises InputError that names it when it is not one."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a YAML file: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold lines of `setting: value`")
+    return values
+
+
+def _conform(name: str, value: Any, hint: Any) -> Any:
+    """The value as the type of its annotation, e.g. a YAML list as a tuple; raises InputError where it cannot be."""
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        if value in arguments and isinstance(value, type(arguments[0])):
+            return value
+        raise InputError(f"setting {name} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+    if type(None) in arguments:
+        inner = next(a for a in arguments if a is not type(None))
+        return None if value is None else _conform(name, value, inner)
+    if get_origin(hint) is tuple:
+        open_ended = arguments[-1] is Ellipsis
+        if isinstance(value, (list, tuple)) and (open_ended or len(value) == len(arguments)):
+            kinds = [arguments[0]] * len(value) if open_ended else arguments
+            return tuple(_conform(name, item, kind) for item, kind in zip(value, kinds, strict=True))
+    elif hint is float and _is_number(value):
+        return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    wanted = getattr(hint, "__name__", str(hint)) if not arguments else f"a list of {len(arguments)} values"
+    raise InputError(f"setting {name} must be {wanted}, not {value!r}; it is: {about(name)}")
+
+
+def _is_number(value: Any) -> bool:
+    """Numbers, and strings such as 3e-5, which YAML does not take for a number."""
+    if isinstance(value, str):
+        return re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+# What the presets change. `quick` and `best` keep the aspect ratio and localise with the segmentation head.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "quick": {
+        "size": None,
+        "pixels": 192 * 192,
+        "epochs": None,
+        "samples": 3200,
+        "warmup": 0.1,
+        "area": (0.0, 0.1),
+        "segment": True,
+        "segment_weight": 10.0,
+        "pooled_stages": (2, 3, 4),
+        "map": "segmentation",
+    },
+    "best": {
+        "size": None,
+        "pixels": 192 * 448,
+        "epochs": None,
+        "samples": 12000,
+        "warmup": 0.05,
+        "area": (0.0, 0.1),
+        "segment": True,
+        "segment_weight": 10.0,
+        "pooled_stages": (2, 3, 4),
+        "map": "segmentation",
+    },
+}
+
+
+def preset(name: str) -> Settings:
+    """The settings of a preset: `paper`, `quick` or `best`."""
+    if name not in PRESETS:
+        raise InputError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    return Settings().replace(**PRESETS[name])

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A training batch: good images and their pasted twins. It depends on (seed, sample index) alone."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dssm import ops
+from dssm.model.network import TARGET_VALUES
+from dssm.ops.paste import KINDS
+from dssm.reference.philox import KIND, SOURCE, integer, philox
+from dssm.settings import Settings
+
+HOG_WINDOW = (128, 64)  # height, width of the Dalal-Triggs window: 3780 values
+RGB_WINDOW = (42, 30)  # 42 * 30 * 3 = 3780 values
+
+
+@dataclass
+class Batch:
+    """n good images followed by the same n images with a patch."""
+
+    images: Tensor  # (2n, 3, H, W) uint8
+    labels: Tensor  # (2n,) int64: 0 normal, 1 pasted; with three ways 1 noise, 2 scar or patch
+    masks: Tensor  # (2n, H, W) bool, the pasted pixels
+    targets: Tensor | None  # (2n, 3780) float32, what the decoder must predict
+
+
+def make_batch(images: Tensor, textures: Tensor, index: Tensor, settings: Settings) -> Batch:
+    """images (n, 3, H, W) uint8 good images, textures (T, 3, H, W) uint8, index (n,) int64 sample numbers."""
+    seed = settings.seed
+    drawn = integer(philox(seed, index, SOURCE, 0)[0], 0, len(textures))
+    source = ops.augment(textures[drawn], index, seed=seed, count=settings.augment)
+    choices = torch.tensor([KINDS.index(name) for name in settings.patches], device=images.device)
+    kind = choices[integer(philox(seed, index, KIND, 0)[0], 0, len(choices))]
+    pasted, mask, _ = ops.paste(
+        images,
+        source,
+        index,
+        seed=seed,
+        kind=kind,
+        threshold=settings.threshold,
+        alpha=settings.alpha,
+        resolution=settings.resolution,
+        area=settings.area,
+    )
+    abnormal = 1 + (kind > 0).long() if settings.ways == 3 else torch.ones_like(kind)
+    both = torch.cat([images, pasted])
+    return Batch(
+        images=both,
+        labels=torch.cat([torch.zeros_like(abnormal), abnormal]),
+        masks=torch.cat([torch.zeros_like(mask), mask]),
+        targets=make_targets(torch.cat([images, images]) if settings.target == "clean" else both, settings.regress),
+    )
+
+
+def make_targets(images: Tensor, regress: str) -> Tensor | None:
+    """What the decoder predicts (eq. 5): (B, 3780) float32, HOG of a 64x128 window or pixels in [-1, 1]; None for "none"."""
+    if regress == "none":
+        return None
+    window = HOG_WINDOW if regress == "hog" else RGB_WINDOW
+    small = F.interpolate(images.float(), size=window, mode="bilinear", antialias=True, align_corners=False)
+    if regress == "rgb":
+        return (small / 127.5 - 1).flatten(1)
+    targets = ops.hog(small)
+    assert targets.shape[1] == TARGET_VALUES
+    return targets

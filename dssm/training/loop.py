@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: plain PyTorch, resumable at any step, the same weights every time."""
+from __future__ import annotations
+
+import csv
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dssm.errors import InputError
+from dssm.files import atomic
+from dssm.model import Network
+from dssm.settings import Settings
+from dssm.training import checkpoint
+from dssm.training.batch import make_batch
+from dssm.training.checkpoint import Progress
+from dssm.training.loss import losses, total
+from dssm.training.precision import autocast
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.csv"
+_SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+
+class Interrupted(Exception):
+    """Ctrl-C (or SIGTERM) came; what was done so far is saved if there is a run folder."""
+
+
+def train(
+    network: Network,
+    images: Tensor,
+    textures: Tensor,
+    settings: Settings,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Train `network` in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate, images/s.
+
+    Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with `resume`
+    the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
+    Raises Interrupted on Ctrl-C after saving, InputError when the loss is no longer finite.
+    """
+    trainer = _Trainer(network, images, textures, settings)
+    state = Progress(step=0, history=[], sums={})
+    if resume and folder is not None and (folder / CHECKPOINT).exists():
+        state = checkpoint.load(folder / CHECKPOINT, network, trainer.optimizer)
+    saved = time.monotonic()
+    network.train()
+    with (
+        _stop_signal() as stop,
+        torch.random.fork_rng(devices=[images.device] if images.is_cuda else []),
+        tqdm(total=trainer.steps, initial=state.step, desc="train", unit="step", disable=not progress) as bar,
+    ):
+        while state.step < trainer.steps:
+            began = time.perf_counter()
+            row = trainer.step(state.step)
+            row |= {"images": 2 * trainer.half, "seconds": time.perf_counter() - began}
+            state.step += 1
+            state.sums = {key: state.sums.get(key, 0.0) + value for key, value in row.items()}
+            bar.update()
+            bar.set_postfix_str(f"loss {row['loss']:.3f}, {row['images'] / row['seconds']:.0f} images/s", refresh=False)
+
+            epoch_ends = state.step % trainer.steps_per_epoch == 0
+            if epoch_ends:
+                state.history.append(trainer.summary(state))
+                state.sums = {}
+                if folder is not None:
+                    _write_log(folder / LOG, state.history)
+            due = epoch_ends and time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS
+            if folder is not None and (due or stop.is_set()):
+                checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state)
+                saved = time.monotonic()
+            if stop.is_set():
+                raise Interrupted(f"stopped after step {state.step} of {trainer.steps}")
+    network.eval()
+    return state.history
+
+
+class _Trainer:
+    """One step of training; all that it does is decided by the settings and the number of the step."""
+
+    def __init__(self, network: Network, images: Tensor, textures: Tensor, settings: Settings) -> None:
+        self.network, self.images, self.textures, self.settings = network, images, textures, settings
+        self.half = min(settings.batch // 2, len(images))
+        self.steps_per_epoch = len(images) // self.half
+        epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
+        self.steps = epochs * self.steps_per_epoch
+        self.optimizer = torch.optim.SGD(
+            network.parameters(), lr=settings.rate, momentum=settings.momentum, weight_decay=settings.decay
+        )
+
+    def step(self, step: int) -> dict[str, float]:
+        """One update of the weights; returns the weighted losses."""
+        settings = self.settings
+        # What torch's own generator decides (dropout, rectangles) is fixed by the step, so nothing of it needs saving.
+        torch.manual_seed(settings.seed * 1_000_003 + step)
+        epoch, position = divmod(step, self.steps_per_epoch)
+        chosen = _order(len(self.images), settings.seed, epoch)[position * self.half : (position + 1) * self.half]
+        chosen = chosen.to(self.images.device)
+        batch = make_batch(self.images[chosen], self.textures, epoch * len(self.images) + chosen, settings)
+        with autocast(self.images.device, settings.precision):
+            output = self.network(batch.images)
+        terms = losses(output, batch, settings)
+        loss = total(terms)
+        if not torch.isfinite(loss):
+            raise InputError(f"the loss is {loss.item()} at step {step + 1}; lower the setting rate, now {settings.rate:g}")
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(step, self.steps, settings)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+
+    def summary(self, state: Progress) -> dict[str, Any]:
+        """The log's row of the epoch that ends with `state`."""
+        sums = state.sums
+        means = {name: round(sums[name] / self.steps_per_epoch, 6) for name in sums if name not in ("images", "seconds")}
+        return {
+            "epoch": state.step // self.steps_per_epoch,
+            "step": state.step,
+            "rate": round(_rate(state.step - 1, self.steps, self.settings), 8),
+            **means,
+            "images_per_second": round(sums["images"] / sums["seconds"], 1),
+        }
+
+
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of the images in an epoch."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
+def _rate(step: int, steps: int, settings: Settings) -> float:
+    """A linear rise, then half a cosine down to zero."""
+    rising = settings.warmup * steps
+    if step < rising:
+        return settings.rate * (step + 1) / rising
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
+
+
+def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that a step is never cut in two. A second Ctrl-C stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may take signals
+        return
+
+    def on_signal(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
