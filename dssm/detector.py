@@ -49,7 +49,7 @@ class Evaluation:
     metrics: dict[str, Any]
     samples: tuple[Sample, ...]
     predictions: list[Prediction]
-    masks: Tensor | None  # (N, H, W) bool, truth at the size of the maps
+    masks: list[Tensor | None] | None  # truth (H, W) bool at the size of the maps, None where nobody marked it
 
 
 class Detector:
@@ -93,7 +93,7 @@ class Detector:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             network = Network(self.settings)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device)
         train(
             self.network,
             training.to(self.device),
@@ -142,11 +142,14 @@ class Detector:
         if not collection.test:
             raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
         predictions = self.predict([sample.path for sample in collection.test], progress=progress)
-        masks = load_masks(collection.test, self._size()) if collection.has_masks else None
-        kinds = [sample.kind for sample in collection.test]
-        maps = torch.from_numpy(np.stack([prediction.map for prediction in predictions])) if masks is not None else None
-        scores = torch.tensor([prediction.score for prediction in predictions])
-        return Evaluation(evaluate_scores(scores, kinds, maps, masks), collection.test, predictions, masks)
+        masks = self._truth(collection.test) if collection.has_masks else None
+        metrics = evaluate_scores(
+            [prediction.score for prediction in predictions],
+            [sample.kind for sample in collection.test],
+            [prediction.map for prediction in predictions] if masks is not None else None,
+            masks,
+        )
+        return Evaluation(metrics, collection.test, predictions, masks)
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle: model.safetensors and model.json."""
@@ -180,7 +183,7 @@ class Detector:
             if tensors[name].shape != value.shape:
                 raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}")
         network.load_state_dict({name.removeprefix("network."): tensors[name] for name in expected})
-        detector.network = network.to(detector.device, memory_format=torch.channels_last).eval()
+        detector.network = network.to(detector.device).eval()
         detector.scorer.load_state({name.removeprefix("scorer."): value for name, value in scorer.items()})
         detector.scorer.to(detector.device)
         return detector
@@ -203,6 +206,11 @@ class Detector:
         if self.size is None:
             self.size = fit_size(paths, self.settings.pixels) if paths else None
         return load_images(paths, self._size(), progress="images" if progress else None)
+
+    def _truth(self, samples: Sequence[Sample]) -> list[Tensor | None]:
+        known = [sample for sample in samples if sample.has_truth]
+        masks = iter(load_masks(known, self._size()))
+        return [next(masks) if sample.has_truth else None for sample in samples]
 
     def _hold_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(held out, training): a random share of the images, at least two, for the thresholds."""

@@ -13,7 +13,8 @@ from dssm.detector import Detector, Evaluation, Prediction
 def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
     """The image under its map. The colour scale starts at what is typical of good images; its middle is the threshold."""
     typical, threshold = detector.thresholds["typical"], detector.thresholds["pixel"]
-    return picture.overlay(image, resized(prediction.map, image.size), typical, 2 * threshold - typical)
+    span = max(threshold - typical, 1e-6)  # a map that is the same everywhere has no span
+    return picture.overlay(image, resized(prediction.map, image.size), typical, typical + 2 * span)
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -35,7 +36,8 @@ def heatmap_sheet(detector: Detector, evaluation: Evaluation, *, rows: int = 12)
         image = read(sample.path)
         row = [image, heat(detector, image, prediction), picture.outline(image, _upscaled(prediction.mask, image))]
         if evaluation.masks is not None:
-            row.insert(1, picture.outline(image, _upscaled(evaluation.masks[i].numpy(), image)))
+            truth = evaluation.masks[i]
+            row.insert(1, image if truth is None else picture.outline(image, _upscaled(truth.numpy(), image)))
         grid.append(row)
         verdict = "anomalous" if prediction.anomalous else "good"
         captions.append(f"{sample.path.name} ({sample.kind}): score {prediction.score:.4g}, {verdict}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for people: heat maps on surfaces, outlines of masks, and sheets of both, drawn with Pillow alone."""
+"""Pictures for people: heat on surfaces, outlines of masks, and sheets of both, drawn with Pillow alone."""
 from __future__ import annotations
 
 import math
@@ -23,9 +23,9 @@ Colour: TypeAlias = tuple[int, int, int]
 
 # Inferno at sixteen even steps: its lightness only rises, so hotter reads as hotter, in grey print too.
 _INFERNO = (
-    (0, 0, 4), (12, 8, 38), (36, 12, 79), (66, 10, 104), (93, 18, 110), (120, 28, 109), (147, 38, 103), (174, 48, 92),
-    (199, 62, 76), (221, 81, 58), (237, 105, 37), (248, 133, 15), (252, 165, 10), (250, 198, 45), (242, 230, 97),
-    (252, 255, 164),
+    (0, 0, 4), (12, 8, 38), (36, 12, 79), (66, 10, 104), (93, 18, 110), (120, 28, 109), (147, 38, 103),
+    (174, 48, 92), (199, 62, 76), (221, 81, 58), (237, 105, 37), (248, 133, 15), (252, 165, 10),
+    (250, 198, 45), (242, 230, 97), (252, 255, 164),
 )  # fmt: skip
 
 _INK, _FAINT, _PAPER = (30, 30, 30), (110, 110, 110), (255, 255, 255)
@@ -34,7 +34,10 @@ _TITLE, _TEXT = 20, 13
 
 
 def colormap(values: ArrayLike | Tensor) -> np.ndarray:
-    """Inferno colours of values in [0, 1], clipped: (H, W) real -> (H, W, 3) uint8. Raises InputError on NaN."""
+    """Inferno colours of values clipped to [0, 1]: (H, W) real -> (H, W, 3) uint8.
+
+    Raises InputError on NaN or another shape.
+    """
     positions = np.linspace(0, 1, len(_INFERNO))
     flat = _plane(values, "values")
     channels = [np.interp(flat, positions, channel) for channel in zip(*_INFERNO, strict=True)]
@@ -44,8 +47,8 @@ def colormap(values: ArrayLike | Tensor) -> np.ndarray:
 def overlay(image: Picture, heat: ArrayLike | Tensor, lo: float, hi: float) -> Image.Image:
     """The surface in grey with heat on it: scores up to `lo` leave it bare, scores from `hi` on glow.
 
-    `image` (3, H, W) or (1, H, W) uint8, or a PIL image; `heat` (h, w) real, resized to the image where it differs.
-    Raises InputError on NaN or unless lo < hi, both finite.
+    `image` (3, H, W) or (1, H, W) uint8, or a PIL image; `heat` (h, w) real, resized to the image where it
+    differs. Raises InputError on NaN or unless lo < hi, both finite.
     """
     if not -math.inf < lo < hi < math.inf:
         raise InputError(f"lo must be finite and below hi, not {lo} and {hi}")
@@ -60,14 +63,16 @@ def overlay(image: Picture, heat: ArrayLike | Tensor, lo: float, hi: float) -> I
 
 
 def outline(image: Picture, mask: ArrayLike | Tensor, colour: Colour = (0, 230, 118)) -> Image.Image:
-    """The image with a thin closed contour just outside each region of `mask` (H, W), so no defect is painted over.
+    """The image with a thin closed contour around each region of `mask` (H, W), which stays unpainted itself.
 
     The line is 1 pixel on small images and grows with the image. Raises InputError when the sizes differ.
     """
     picture = np.array(as_pil(image))
     inside = torch.from_numpy(_plane(mask, "mask") != 0)
     if inside.shape != picture.shape[:2]:
-        raise InputError(f"mask must have the size of its image, {picture.shape[:2]}, not {tuple(inside.shape)}")
+        raise InputError(
+            f"mask must have the size of its image, {picture.shape[:2]}, not {tuple(inside.shape)}"
+        )
     width = max(1, round(max(picture.shape) / 320))
     grown = max_pool2d(inside[None].float(), 2 * width + 1, stride=1, padding=width)[0] > 0
     # Where a region leaves the image, the line runs along the border.
@@ -87,9 +92,9 @@ def sheet(
 ) -> Image.Image:
     """A white sheet of images in a grid of equal cells, `cell` pixels wide.
 
-    `rows` may differ in length and their images in size: each is fitted into its cell, aspect kept. `headers` stand
-    above the columns, `captions` below the rows (one each). Raises InputError when there is no image or the counts
-    differ.
+    `rows` may differ in length and their images in size: each is fitted into its cell, aspect kept. `headers`
+    stand above the columns, `captions` below the rows (one each). Raises InputError when there is no image or
+    the counts differ.
     """
     grid = [[as_pil(image) for image in row] for row in rows]
     images = [image for row in grid for image in row]
@@ -132,17 +137,20 @@ def save(image: Image.Image, path: str | Path) -> None:
 
 
 def as_pil(image: Picture) -> Image.Image:
-    """An RGB PIL image of a PIL image or a (3, H, W) or (1, H, W) uint8 array. Raises InputError on anything else."""
+    """The RGB PIL image of a PIL image or a (3, H, W) or (1, H, W) uint8 array; else InputError."""
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[0] not in (1, 3) or not array.size:
         raise InputError(f"image must be (3, H, W) or (1, H, W) uint8, not {array.shape} {array.dtype}")
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (3, *array.shape[1:])).transpose(1, 2, 0)))
+    planes = np.broadcast_to(array, (3, *array.shape[1:]))
+    return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
 def _plane(values: ArrayLike | Tensor, name: str) -> np.ndarray:
-    array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values, np.float64)
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
+    array = np.asarray(values, np.float64)
     if array.ndim != 2 or not array.size:
         raise InputError(f"{name} must have the shape (H, W), not {array.shape}")
     if np.isnan(array).any():
@@ -165,6 +173,6 @@ def _write(
     font = ImageFont.load_default(size)
     text = " ".join(text.split())
     if draw.textlength(text, font) > width:
-        fits = bisect_right(range(len(text)), width, key=lambda n: draw.textlength(text[:n] + "…", font))
-        text = text[: max(fits - 1, 0)] + "…"
+        lengths = [draw.textlength(text[:n] + "…", font) for n in range(min(len(text), width))]
+        text = text[: max(bisect_right(lengths, width) - 1, 0)] + "…"
     draw.text(corner, text, colour, font)

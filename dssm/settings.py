@@ -60,6 +60,7 @@ class Settings:
     momentum: float = _setting(0.9, "momentum of SGD")
     decay: float = _setting(3e-5, "weight decay")
     precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "auto: bfloat16 where the hardware has it")
+    checkpoint: float = _setting(20.0, "least seconds between two checkpoints, which are written at the ends of epochs")
     seed: int = _setting(0, "fixes the weights, the order of the images and every patch")
 
     # scores
@@ -98,6 +99,7 @@ class Settings:
             "warmup": 0 <= self.warmup < 1,
             "momentum": 0 <= self.momentum < 1,
             "decay": self.decay >= 0,
+            "checkpoint": self.checkpoint >= 0,
             "seed": 0 <= self.seed < 2**63,
             "image_score": self.image_score != "projector" or self.classify,
             "pooled_stages": len(self.pooled_stages) > 0 and set(self.pooled_stages) <= {1, 2, 3, 4},

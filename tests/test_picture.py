@@ -28,7 +28,9 @@ def test_colormap_ends_and_order() -> None:
 
 def test_colormap_equals_opencv_inferno() -> None:
     cv2 = pytest.importorskip("cv2")
-    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1].astype(int)
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[
+        :, 0, ::-1
+    ].astype(int)
     ours = colormap(np.arange(256)[None] / 255)[0].astype(int)
     assert np.abs(ours - table).max() <= 7  # sixteen control points for a table of 256
 
@@ -79,7 +81,9 @@ def test_outline_closes_along_the_border() -> None:
 
 
 def test_outline_of_nothing_changes_nothing() -> None:
-    assert np.array_equal(np.asarray(outline(grey(5, 6), torch.zeros(5, 6, dtype=torch.bool))), np.full((5, 6, 3), 128))
+    assert np.array_equal(
+        np.asarray(outline(grey(5, 6), torch.zeros(5, 6, dtype=torch.bool))), np.full((5, 6, 3), 128)
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 3000), (3000, 1), (7, 13), (230, 1130)])
@@ -88,7 +92,9 @@ def test_every_size_makes_a_sheet(height: int, width: int) -> None:
     mask = torch.zeros(height, width, dtype=torch.bool)
     mask[height // 2, width // 2] = True
     row = [image, outline(image, mask), overlay(image, mask.float(), 0, 1)]
-    page = sheet([row, row[:2]], headers=["image", "truth", "heat"], captions=["a", "b " * 500], title="t", cell=100)
+    page = sheet(
+        [row, row[:2]], headers=["image", "truth", "heat"], captions=["a", "b " * 500], title="t", cell=100
+    )
     assert page.mode == "RGB"
     assert page.width == 2 * 16 + 3 * 100 + 2 * 6
     assert page.height < 500
@@ -99,7 +105,12 @@ def test_sheet_places_images_in_equal_cells() -> None:
     red, blue = (Image.new("RGB", (80, 40), colour) for colour in ("red", "blue"))
     page = np.asarray(sheet([[red, blue], [blue, red]], cell=40))
     assert page.shape == (2 * 16 + 2 * 20 + 6, 2 * 16 + 2 * 40 + 6, 3)
-    for row, column, colour in [(0, 0, (255, 0, 0)), (0, 1, (0, 0, 255)), (1, 0, (0, 0, 255)), (1, 1, (255, 0, 0))]:
+    for row, column, colour in [
+        (0, 0, (255, 0, 0)),
+        (0, 1, (0, 0, 255)),
+        (1, 0, (0, 0, 255)),
+        (1, 1, (255, 0, 0)),
+    ]:
         y, x = 16 + row * 26, 16 + column * 46
         assert (page[y : y + 20, x : x + 40] == colour).all()
     assert (page[:16] == 255).all()

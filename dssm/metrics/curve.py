@@ -13,8 +13,8 @@ from torch import Tensor
 class Curve:
     """Defective weight and normal count at or above each distinct threshold, thresholds descending.
 
-    With a weight of one per defective sample this is the ROC curve before division; with 1 / area per pixel of a
-    ground-truth region it is the per-region-overlap curve. Integrals are NaN when either class is missing.
+    With a weight of one per defective sample this is the ROC curve before division; with 1 / area per pixel
+    of a ground-truth region it is the per-region-overlap curve. Every integral of a single class is NaN.
     """
 
     thresholds: Tensor  # (K,) strictly descending
@@ -39,12 +39,12 @@ class Curve:
         return len(self.hits) == 0 or self.hits[-1].item() == 0 or self.alarms[-1].item() == 0
 
     def area(self, limit: float = 1.0) -> float:
-        """Mean of hits / all hits over the false-positive rates [0, limit]: trapezoids, the last cut at the limit."""
+        """Mean hit rate over the false-positive rates [0, limit]: trapezoids, the last cut at the limit."""
         if self.one_class:
             return math.nan
         start = self.alarms.new_zeros(1)
         alarms, hits = torch.cat([start, self.alarms]), torch.cat([start, self.hits])
-        # Integrating counts and dividing last keeps the AUROC of up to 2^53 pairs exact.
+        # Integrating counts and dividing last keeps the AUROC of up to 2^52 pairs exact.
         end = limit * alarms[-1]
         inside = int(torch.searchsorted(alarms, end, right=True))
         area = torch.trapezoid(hits[:inside], alarms[:inside])

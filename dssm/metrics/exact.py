@@ -14,15 +14,15 @@ from dssm.metrics.region import region_weights
 def auroc(scores: Values, labels: Values) -> float:
     """Area under the ROC curve, P(s+ > s-) + P(s+ = s-) / 2: the Mann-Whitney statistic with ties.
 
-    `scores` real numbers of any range and shape, `labels` bool or 0/1 of the same shape (1 = defective). No sigmoid,
-    no clipping; sums in float64. NaN when only one class is present. Raises InputError on NaN scores or unequal
-    shapes.
+    `scores` real numbers of any range and shape, `labels` bool or 0/1 of the same shape (1 = defective). No
+    sigmoid, no clipping; sums in float64. NaN when only one class is present. Raises InputError on NaN scores
+    or unequal shapes.
     """
     return _curve(scores, labels).area()
 
 
 def average_precision(scores: Values, labels: Values) -> float:
-    """Area under the precision-recall curve as a step function, sum_k (R_k - R_(k-1)) P_k, as in scikit-learn.
+    """Area under the precision-recall steps, sum_k (R_k - R_(k-1)) P_k, as in scikit-learn.
 
     Inputs, sums and errors as in `auroc`; NaN when only one class is present.
     """
@@ -30,7 +30,7 @@ def average_precision(scores: Values, labels: Values) -> float:
 
 
 def f1_max(scores: Values, labels: Values) -> tuple[float, float]:
-    """The largest F1 of any decision `score >= threshold`, and that threshold (the highest where several tie).
+    """The largest F1 of any decision `score >= threshold`, and its threshold, the highest where several tie.
 
     Inputs, sums and errors as in `auroc`; (NaN, NaN) when only one class is present.
     """
@@ -40,11 +40,11 @@ def f1_max(scores: Values, labels: Values) -> tuple[float, float]:
 def aupro(maps: Images, masks: Images, *, limit: float = 0.3) -> float:
     """Area under the per-region-overlap curve up to the false-positive rate `limit`, divided by `limit`.
 
-    PRO(t) is the mean, over the 8-connected regions of the ground truth, of the fraction of the region at or above
-    t; FPR(t) is the fraction of all normal pixels of all images at or above t. `maps` real, `masks` bool or 0/1,
-    either (N, H, W) or sequences of (H, W) whose sizes may differ. NaN when there is no region or no normal pixel.
-    Raises InputError on NaN scores, unequal shapes or a limit outside (0, 1].
-    Source: Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021, section 5.
+    PRO(t) is the mean, over the 8-connected regions of the ground truth, of the fraction of the region at or
+    above t; FPR(t) is the fraction of all normal pixels of all images at or above t. `maps` real, `masks`
+    bool or 0/1, either (N, H, W) or sequences of (H, W) whose sizes may differ. NaN when there is no region
+    or no normal pixel. Raises InputError on NaN scores, unequal shapes or a limit outside (0, 1].
+    Source: Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021.
     """
     check_limit(limit)
     parts = [

@@ -18,11 +18,11 @@ _MAGNITUDE = 0x7FFFFFFF
 class PixelMetrics:
     """Pixel AUROC, average precision, largest F1 and AUPRO over any number of images, in 24 MiB.
 
-    A float32 score, read as an ordered integer, keeps its upper 20 bits: sign, exponent and 11 bits of mantissa.
-    Scores closer than 1/2048 of their size may so share a bin and count as ties; every result is exactly that of the
-    scores rounded down to the edge of their bin. The AUROC is off by at most half the fraction of (defective, normal)
-    pairs that share a bin. The bins cover all of float32, infinities included, so no range is chosen beforehand.
-    Probabilities that crowd at 1 tie there: pass logits.
+    A float32 score, read as an ordered integer, keeps its upper 20 bits: sign, exponent and 11 bits of
+    mantissa. Scores closer than 1/2048 of their size may so share a bin and count as ties; every result is
+    exactly that of the scores rounded down to the edge of their bin. The AUROC is off by at most half the
+    fraction of (defective, normal) pairs that share a bin. The bins cover all of float32, infinities
+    included, so no range is chosen beforehand. Probabilities that crowd at 1 tie there: pass logits.
 
     Instances add up: `a + b` holds the images of both.
     """
@@ -33,7 +33,7 @@ class PixelMetrics:
         self._regions = torch.zeros(_BINS, dtype=torch.float64)
 
     def update(self, maps: Values, masks: Values) -> None:
-        """Count a batch: `maps` (B, H, W) real, compared as float32; `masks` (B, H, W) bool or 0/1, 1 = defective.
+        """Count a batch: `maps` (B, H, W) real, compared as float32; `masks` (B, H, W) bool, 1 = defective.
 
         Sizes may differ between calls. Raises InputError on NaN or unequal shapes, and then counts nothing.
         """
@@ -53,9 +53,9 @@ class PixelMetrics:
         return total
 
     def compute(self, *, limit: float = 0.3) -> dict[str, float]:
-        """`pixel_auroc`, `pixel_ap`, `pixel_f1_max`, and `pixel_aupro` cut at the false-positive rate `limit`.
+        """`pixel_auroc`, `pixel_ap`, `pixel_f1_max`, and `pixel_aupro` up to the false-positive rate `limit`.
 
-        Defined as `auroc`, `average_precision`, `f1_max` and `aupro`; NaN while one of the two classes is missing.
+        Defined as `auroc`, `average_precision`, `f1_max` and `aupro`; NaN while there is a single class.
         """
         check_limit(limit)
         pixels = self._curve(self._defective)

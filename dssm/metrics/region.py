@@ -11,8 +11,8 @@ from dssm.ops import component
 def region_weights(masks: Tensor) -> Tensor:
     """1 / area of the 8-connected region that each pixel belongs to, and zero on normal pixels.
 
-    `masks` (B, H, W) bool -> (B, H, W) float64. The weights sum to the number of regions, so their fraction at or
-    above a threshold is the per-region overlap.
+    `masks` (B, H, W) bool -> (B, H, W) float64. The weights sum to the number of regions, so their fraction
+    at or above a threshold is the per-region overlap.
     """
     weights = torch.zeros(masks.shape, dtype=torch.float64)
     images = torch.arange(len(masks))
@@ -24,5 +24,5 @@ def region_weights(masks: Tensor) -> Tensor:
             return weights
         # Each pass peels the largest region off every image that still has one.
         region = component(remaining)
-        weights[images] += region / region.sum((1, 2), keepdim=True)
+        weights[images] += region.double() / region.sum((1, 2), keepdim=True)
         remaining = remaining & ~region

@@ -39,7 +39,7 @@ class Network(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         width = WIDTHS[-1]
-        self.backbone = ResNet18()
+        self.backbone = ResNet18().to(memory_format=torch.channels_last)
         self.projector = Projector(width) if settings.classify else None
         self.classifier = Classifier(settings.ways, width) if settings.classify else None
         self.regressor = None
@@ -47,7 +47,7 @@ class Network(nn.Module):
             self.regressor = nn.Sequential(
                 masking.build(settings, width), ChannelAttention(width), Decoder(TARGET_VALUES, width)
             )
-        self.segmenter = Segmenter() if settings.segment else None
+        self.segmenter = Segmenter().to(memory_format=torch.channels_last) if settings.segment else None
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 

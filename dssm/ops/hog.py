@@ -14,13 +14,18 @@ NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
 MODES = ("skimage", "opencv")
 
 
+def length(height: int, width: int, *, orientations: int, cell: Sequence[int], block: Sequence[int]) -> int:
+    """D, the number of features of an image."""
+    rows, columns = height // cell[0] - block[0] + 1, width // cell[1] - block[1] + 1
+    return rows * columns * block[0] * block[1] * orientations
+
+
 def _fake(
     image: torch.Tensor, orientations: int, cell: list[int], block: list[int], norm: str, sqrt: bool, mode: str
 ) -> torch.Tensor:
-    rows = image.shape[2] // cell[0] - block[0] + 1
-    columns = image.shape[3] // cell[1] - block[1] + 1
     dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
-    return image.new_empty((image.shape[0], rows * columns * block[0] * block[1] * orientations), dtype=dtype)
+    count = length(image.shape[2], image.shape[3], orientations=orientations, cell=cell, block=block)
+    return image.new_empty((image.shape[0], count), dtype=dtype)
 
 
 _hog = define(

@@ -8,9 +8,10 @@ from dssm.reference.philox import AUGMENT, integer, philox
 
 
 def augment(image: torch.Tensor, index: torch.Tensor, seed: int, count: int = 3) -> torch.Tensor:
-    """(B, C, H, W) uint8 -> the same, after `count` of the six operations (paper, section III-A; DRAEM, ICCV 2021).
+    """(B, C, H, W) uint8 -> the same, after `count` of the six operations.
 
     `plan` says which, in which order and how strongly; each changes what the one before it left.
+    Paper, section III-A; Zavrtanik, Kristan and Skocaj, "DRAEM", ICCV 2021.
     """
     out = image.clone(memory_format=torch.contiguous_format)
     chosen, magnitudes = plan(index, seed, count)
@@ -25,8 +26,8 @@ def augment(image: torch.Tensor, index: torch.Tensor, seed: int, count: int = 3)
 def plan(index: torch.Tensor, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, count) positions in OPERATIONS and (B, count) magnitudes, int64, in the unit of each operation.
 
-    Step s takes draw s of the stream AUGMENT: word 0 picks among the operations not yet taken (Fisher-Yates: position s is
-    swapped with one in [s, 6)), word 1 the magnitude in the operation's range.
+    Step s takes draw s of the stream AUGMENT: word 0 picks among the operations not yet taken (Fisher-Yates:
+    position s is swapped with one in [s, 6)), word 1 the magnitude in the operation's range.
     """
     steps = torch.arange(count, device=index.device)
     pick, strength, _, _ = philox(seed, index.unsqueeze(1), AUGMENT, steps)  # (B, count)
@@ -42,9 +43,10 @@ def plan(index: torch.Tensor, seed: int, count: int) -> tuple[torch.Tensor, torc
 
 
 def autocontrast(image: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    """Stretch each channel to [0, 255]; a flat channel stays. float64 with a rounding after each step, as in Pillow."""
+    """Stretch each channel to [0, 255], in float64 as Pillow does; a flat channel stays."""
     low, high = image.amin((2, 3), keepdim=True).double(), image.amax((2, 3), keepdim=True).double()
-    scale = 255.0 / (high - low)
+    # Not 255 / tensor: that multiplies by a rounded reciprocal.
+    scale = torch.full_like(low, 255) / (high - low)
     stretched = image.double() * scale + -low * scale
     return torch.where(high > low, stretched.clamp(0, 255).to(torch.uint8), image)
 
@@ -84,7 +86,7 @@ RANGES = ((0, 1), (4, 8), (32, 224), (26, 487), (26, 487), (26, 487))
 
 
 def _enhance(degenerate: torch.Tensor, image: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """degenerate + factor / 256 (image - degenerate), cut to integers and clipped; factor is an int32 per sample."""
+    """degenerate + factor / 256 (image - degenerate), cut to integers and clipped."""
     degenerate = degenerate.int()
     return ((256 * degenerate + factor * (image.int() - degenerate)) >> 8).clamp(0, 255).to(torch.uint8)
 

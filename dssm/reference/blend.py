@@ -6,11 +6,11 @@ import torch
 
 
 def blend(image: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """I_s = (1 - M) I + a M I + (1 - a) M I_e (paper, equation 3): alpha weighs the original, inside the mask only.
+    """I_s = (1 - M) I + a M I + (1 - a) M I_e (paper, equation 3): alpha weighs the original.
 
     image, source (B, C, H, W); mask (B, H, W) bool; alpha (B,). Pixels outside the mask are copied.
-    uint8 is mixed in fixed point, A = round(65536 a) and (A I + (65536 - A) I_e + 32768) >> 16, the same on every backend.
-    Floats are mixed in float32, float64 in float64.
+    uint8 is mixed in fixed point, alike on every backend: (A I + (65536 - A) I_e + 32768) >> 16 with
+    A = round(65536 a). Floats are mixed in float32, float64 in float64.
     """
     alpha = alpha.view(-1, 1, 1, 1)
     if image.dtype == torch.uint8:

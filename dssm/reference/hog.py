@@ -63,11 +63,11 @@ def orientation(dy: torch.Tensor, dx: torch.Tensor, orientations: int) -> torch.
 
 
 def _edge(i: int, orientations: int) -> tuple[float, float]:
+    eighth, rest = divmod(4 * i, orientations)
+    if rest == 0:
+        return ((1, 1), (0, 1), (-1, 1))[eighth - 1]  # pixels do lie on 45, 90 and 135 degrees: no rounding there
     angle = math.pi * i / orientations
-    cos, sin = math.cos(angle), math.sin(angle)
-    if 4 * i in (orientations, 3 * orientations):
-        cos = math.copysign(sin, cos)  # 45 and 135 degrees belong to the bin that they open
-    return cos, sin
+    return math.cos(angle), math.sin(angle)
 
 
 def _hard_votes(magnitude: torch.Tensor, bins: torch.Tensor, orientations: int, cell: list[int]) -> torch.Tensor:

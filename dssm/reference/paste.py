@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PasteNoise: a mask, something to show inside it, and equation 3; with CutPaste's scars and patches beside it."""
+"""PasteNoise: a mask, what shows inside it, and equation 3; with CutPaste's scars and patches beside it."""
 from __future__ import annotations
 
 import math
@@ -32,15 +32,18 @@ def paste(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """One defect per image: (image (B, C, H, W), mask (B, H, W) bool, alpha (B,) float32).
 
-    noise: M is the largest component of perlin > threshold (`noise_mask`), the content is `source`, mixed by equation 3
-    (paper, section III-A, Fig. 4). alpha is A / 65536, A uniform among the integers of [65536 lo, 65536 hi].
-    scar, patch: M is a rectangle, the content is another place of the image itself (`cut`), opaque: alpha is 0 (Table 8).
+    noise: M is the largest component of perlin > threshold (`noise_mask`), the content is `source`, mixed by
+    equation 3 (paper, section III-A, Fig. 4). alpha is A / 65536, A uniform among the integers of [65536 lo,
+    65536 hi].
+    scar, patch: M is a rectangle, the content is another place of the image itself (`cut`), opaque: alpha is
+    0 (Table 8).
 
-    The stream PASTE: draw 0 holds alpha and the shape of a rectangle (`rectangle`), draw 1 its places, draws 2, 3, ... a
-    gain per channel. Everything but the noise is integer, or float64 where IEEE prescribes the result.
+    The stream PASTE: draw 0 holds alpha and the shape of a rectangle (`rectangle`), draw 1 its places, draws
+    2, 3, ... a gain per channel. Everything but the noise is integer, or float64 where IEEE prescribes the
+    result.
     """
     height, width = image.shape[2:]
-    limits = math.ceil(area[0] * height * width), math.floor(area[1] * height * width)
+    limits = area_bounds(area, height, width)
     noisy = (kind == NOISE).nonzero().squeeze(1)
     moved = (kind != NOISE).nonzero().squeeze(1)
 
@@ -50,19 +53,32 @@ def paste(
     pieces, mask[moved] = cut(image[moved], index[moved], kind[moved], seed, limits)
     content = (image if source is None else source).index_copy(0, moved, pieces)
 
-    lo, hi = (round(bound * 65536) for bound in alpha)
+    lo, hi = alpha_bounds(alpha)
     weight = integer(philox(seed, index, PASTE, 0)[0], lo, hi + 1).float() / 65536
     weight = torch.where(kind == NOISE, weight, 0)
     return blend(image, content, mask, weight), mask, weight
 
 
-def noise_mask(noise: torch.Tensor, threshold: float, limits: tuple[int, int], connectivity: int) -> torch.Tensor:
+def alpha_bounds(alpha: Sequence[float]) -> tuple[int, int]:
+    """Least and most alpha, in 1/65536."""
+    return round(alpha[0] * 65536), round(alpha[1] * 65536)
+
+
+def area_bounds(area: Sequence[float], height: int, width: int) -> tuple[int, int]:
+    """Least and most pixels of a mask."""
+    return math.ceil(area[0] * height * width), math.floor(area[1] * height * width)
+
+
+def noise_mask(
+    noise: torch.Tensor, threshold: float, limits: tuple[int, int], connectivity: int
+) -> torch.Tensor:
     """(B, H, W) noise -> (B, H, W) bool, the largest component of noise > level; never empty.
 
-    level is the threshold where anything exceeds it, else peak - 0.1 |peak| with the peak of that sample. The peak itself
-    always counts, so noise that is zero everywhere has a mask too.
-    limits: (least, most) pixels. While the component is larger than `most`, level goes a quarter of the way to the peak;
-    while it is smaller than `least` and level never had to rise, level falls by 0.05. At most 32 such moves.
+    level is the threshold where anything exceeds it, else peak - 0.1 |peak| with the peak of that sample. The
+    peak itself always counts, so noise that is zero everywhere has a mask too.
+    limits: (least, most) pixels. While the component is larger than `most`, level goes a quarter of the way
+    to the peak; while it is smaller than `least` and level never had to rise, level falls by 0.05. At most 32
+    such moves.
     """
     least, most = limits
     peak = noise.amax((1, 2))
@@ -92,13 +108,14 @@ def _above(noise: torch.Tensor, level: torch.Tensor, peak: torch.Tensor, connect
 def cut(
     image: torch.Tensor, index: torch.Tensor, kind: torch.Tensor, seed: int, limits: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The image with every pixel replaced by the one that the moved rectangle puts there, and the rectangle's mask.
+    """The image seen through the inverse map of a moved rectangle, and that rectangle's mask.
 
-    Li, Sohn, Yoon and Pfister, "CutPaste", CVPR 2021, as an inverse map. With p the pixel and the angle in integer degrees,
-    C, S = round(65536 (cos, sin)): q = (C dy - S dx, S dy + C dx) for (dy, dx) = p - centre, in 1/65536 pixel.
-    p is inside iff -h <= 2 q_y < h and -w <= 2 q_x < w (pixels); it shows the pixel origin + floor(q + 1/2), held inside the
-    image. Scars are tinted: channel c is scaled by g / 256, g in [230, 282], from word c mod 4 of draw 2 + c div 4; uint8
-    becomes min(255, (v g + 128) >> 8), floats are not clipped.
+    Li, Sohn, Yoon and Pfister, "CutPaste", CVPR 2021, as an inverse map. With p the pixel and the angle in
+    integer degrees, C, S = round(65536 (cos, sin)): q = (C dy - S dx, S dy + C dx) for (dy, dx) = p - centre,
+    in 1/65536 pixel.
+    p is inside iff -h <= 2 q_y < h and -w <= 2 q_x < w (pixels); it shows the pixel origin + floor(q + 1/2),
+    held inside the image. Scars are tinted: channel c is scaled by g / 256, g in [230, 282], from word c mod
+    4 of draw 2 + c div 4; uint8 becomes min(255, (v g + 128) >> 8), floats are not clipped.
     """
     batch, channels, height, width = image.shape
     shape = rectangle(index, kind, (height, width), seed, limits)
@@ -121,9 +138,10 @@ def cut(
 def rectangle(
     index: torch.Tensor, kind: torch.Tensor, size: tuple[int, int], seed: int, limits: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(h, w, C, S), int64 (B,): height and width in pixels, cosine and sine in 1/65536. Words 1, 2, 3 of draw 0.
+    """(h, w, C, S), int64 (B,): height and width in pixels, cosine and sine in 1/65536.
 
-    patch: area 2-15 % of the image, in steps of 0.001 %; h / w in [0.3, 1] or [1, 3.3], in steps of 0.001; upright.
+    Words 1, 2 and 3 of draw 0 are area, h / w and the side of 1 that h / w lies on, or h, w and angle.
+    patch: area 2-15 % of the image by 0.001 %; h / w in [0.3, 1] or [1, 3.3] by 0.001; upright.
     scar: h is 10-25 and w 2-16 pixels per 256 of the image's shorter side; -45 to 45 degrees.
     A rectangle with fewer than limits[0] or more than limits[1] pixels is scaled in both directions.
     """
@@ -138,9 +156,9 @@ def rectangle(
     side = min(size)
     scar_h = integer(first, 10 * 256, 25 * 256 + 1) * side + 32768 >> 16
     scar_w = integer(second, 2 * 256, 16 * 256 + 1) * side + 32768 >> 16
-    degrees = torch.where(kind == SCAR, integer(third, -45, 46), 0).double()
 
     scar = kind == SCAR
+    degrees = torch.where(scar, integer(third, -45, 46), 0).double()
     h, w = _fit(torch.where(scar, scar_h, patch_h), torch.where(scar, scar_w, patch_w), size, limits)
     radians = degrees * (math.pi / 180)
     return h, w, (radians.cos() * 65536).round().long(), (radians.sin() * 65536).round().long()
@@ -164,14 +182,14 @@ def _fit(
 
 
 def _root(numerator: torch.Tensor, denominator: torch.Tensor | int) -> torch.Tensor:
-    """sqrt(a / b) in float64: one correctly rounded quotient and one correctly rounded root of exact integers."""
+    """sqrt(a / b) in float64, exact integers: both steps are correctly rounded, so every backend agrees."""
     return (numerator.double() / denominator).sqrt()
 
 
 def _places(
     index: torch.Tensor, size: tuple[int, int], seed: int, shape: tuple[torch.Tensor, ...]
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-    """Centre (y, x) of the rectangle and of its origin, whole pixels; both boxes inside the image as far as they fit."""
+    """Centres (y, x) of the rectangle and of its origin; both boxes inside the image as far as they fit."""
     height, width = size
     h, w, cos, sin = shape
     box_h = h * cos + w * sin.abs() + 65535 >> 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -13,33 +14,39 @@ Node = tuple[torch.Tensor, torch.Tensor]
 
 
 def perlin(
-    index: torch.Tensor, size: Sequence[int], seed: int, resolution: Sequence[int] = (0, 6), rotate: bool = True
+    index: torch.Tensor,
+    size: Sequence[int],
+    seed: int,
+    resolution: Sequence[int] = (0, 6),
+    rotate: bool = True,
 ) -> torch.Tensor:
-    """(B,) int64 -> (B, H, W) float32. Perlin, "Improving noise", SIGGRAPH 2002; PasteNoise, paper section III-A.
+    """(B,) int64 -> (B, H, W) float32. Perlin, "Improving noise", SIGGRAPH 2002; paper, section III-A.
 
-    A pixel lies at (u, v) in lattice coordinates (`placement`), in the cell (i, j) = floor(u, v), at t = (u - i, v - j) of it.
+    A pixel lies at p = (u, v) of the lattice (`placement`), in the cell floor(p), at t = p - floor(p) of it.
     Each corner c of the cell contributes <g_c, t - c>, and the four are interpolated with the quintic fade
-    f(t) = 6 t^5 - 15 t^4 + 10 t^3. The noise is that times sqrt(2): about [-1, 1]. t is exact, so float32 backends agree
-    to 1e-5 in whatever order they add.
+    f(t) = 6 t^5 - 15 t^4 + 10 t^3. The noise is that times sqrt(2): about [-1, 1]. t is exact, so float32
+    backends agree to 1e-5 in whatever order they add.
     """
     height, width = size
     y = torch.arange(height, device=index.device).unsqueeze(1)
     x = torch.arange(width, device=index.device)
     out = torch.empty(len(index), height, width, dtype=torch.float32, device=index.device)
-    for sample, affine, plane in zip(index, placement(index, size, seed, resolution, rotate), out, strict=True):
-        u, v = (row[0] + row[1] * y + row[2] * x for row in affine)  # (H, W) each
-        plane.copy_(_noise(u, v, lambda i, j, sample=sample: _gradient(seed, sample, i, j)))
+    places = placement(index, size, seed, resolution, rotate)
+    for sample, place, plane in zip(index, places, out, strict=True):
+        u, v = (axis[0] + axis[1] * y + axis[2] * x for axis in place)  # (H, W) each
+        plane.copy_(_noise(u, v, partial(_gradient, seed, sample)))
     return out
 
 
 def placement(
     index: torch.Tensor, size: Sequence[int], seed: int, resolution: Sequence[int], rotate: bool
 ) -> torch.Tensor:
-    """(B, 2, 3) int64: pixel (y, x) lies at row u = [0, 0] + [0, 1] y + [0, 2] x and column v = [1, 0] + ... of the lattice.
+    """(B, 2, 3) int64, (a, b, c) per axis of the lattice: pixel (y, x) lies at a + b y + c x.
 
-    The units are 2^-32 cells: an integer sum is the same everywhere, and its high word is the cell. Draw 0 of the stream
-    SHAPE gives the exponents of both axes in [lo, hi), and an angle in [-90, 90) degrees about the image centre. The angle
-    turns pixels, not cells, so oblong images keep their shape; 2^k cells cover an axis of the image before the turn.
+    The units are 2^-32 cells: an integer sum is the same everywhere, and its high word is the cell. Draw 0 of
+    the stream SHAPE gives the exponents of both axes in [lo, hi), and an angle in [-90, 90) degrees about the
+    image centre. The angle turns pixels, not cells, so oblong images keep their shape; 2^k cells cover an
+    axis of the image before the turn.
     """
     height, width = size
     row, column, turn, _ = philox(seed, index, SHAPE, 0)
@@ -54,13 +61,15 @@ def placement(
 
 
 def _gradient(seed: int, index: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> Node:
-    """The unit vector (rows, columns) of node (i, j): its angle is 2 pi uniform(word 0), its draw the low halves of i and j."""
+    """The unit vector (rows, columns) of node (i, j): its angle is 2 pi uniform(word 0)."""
     word = philox(seed, index, GRADIENT, (i & 0xFFFF) << 16 | j & 0xFFFF)[0]
     angle = uniform(word).double() * (2 * math.pi)
     return angle.cos().float(), angle.sin().float()
 
 
-def _noise(u: torch.Tensor, v: torch.Tensor, gradient: Callable[[torch.Tensor, torch.Tensor], Node]) -> torch.Tensor:
+def _noise(
+    u: torch.Tensor, v: torch.Tensor, gradient: Callable[[torch.Tensor, torch.Tensor], Node]
+) -> torch.Tensor:
     """(H, W) positions in 2^-32 cells -> (H, W) noise."""
     i, j = u >> 32, v >> 32
     s, t = ((position >> 8 & 0xFFFFFF).float() * 2.0**-24 for position in (u, v))
@@ -79,7 +88,7 @@ def _noise(u: torch.Tensor, v: torch.Tensor, gradient: Callable[[torch.Tensor, t
 def _tabulate(
     i: torch.Tensor, j: torch.Tensor, gradient: Callable[[torch.Tensor, torch.Tensor], Node]
 ) -> Callable[[torch.Tensor, torch.Tensor], Node]:
-    """`gradient`, hashed once per node of the rectangle that the cells cover, unless that has more nodes than corners."""
+    """`gradient`, from a table of the nodes that the image covers unless they outnumber its pixels."""
     top, left = int(i.min()), int(j.min())
     height, width = int(i.max()) - top + 2, int(j.max()) - left + 2
     if height * width > 4 * i.numel():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Philox 4x32-10: random numbers as a pure function of (seed, sample index, stream, draw).
 
-Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Nothing is carried from one number to
-the next, so what happens to a sample does not depend on its batch, nor on the order, thread or device that works on it.
+Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Nothing is carried from
+one number to the next, so what happens to a sample does not depend on its batch, nor on the order, thread or
+device that works on it.
 """
 from __future__ import annotations
 

@@ -88,11 +88,10 @@ class Moments:
 def oas_shrinkage(covariance: Tensor, count: int) -> Tensor:
     """The share of the scaled identity in the OAS estimate, in [0, 1]; covariance (*P, C, C) of `count` vectors.
 
-    rho = ((1 - 2/p) tr(S^2) + tr(S)^2) / ((n + 1 - 2/p) (tr(S^2) - tr(S)^2 / p)), at most 1 (eq. 23 of the source above).
+    rho = (tr(S^2) + tr(S)^2) / ((n + 1) (tr(S^2) - tr(S)^2 / p)), at most 1: eq. 23 of the source above without its terms
+    in 2 / p, which is what scikit-learn computes.
     """
-    p = covariance.shape[-1]
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
     square = covariance.square().sum((-2, -1))
-    numerator = (1 - 2 / p) * square + trace.square()
-    denominator = (count + 1 - 2 / p) * (square - trace.square() / p)
-    return torch.where(denominator > 0, numerator / denominator, 1.0).clamp(max=1.0)
+    spread = (count + 1) * (square - trace.square() / covariance.shape[-1])
+    return torch.where(spread > 0, (square + trace.square()) / spread, 1.0).clamp(max=1.0)

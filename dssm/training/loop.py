@@ -28,7 +28,6 @@ from dssm.training.precision import autocast
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
-_SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
 
 class Interrupted(Exception):
@@ -77,7 +76,7 @@ def train(
                 state.sums = {}
                 if folder is not None:
                     _write_log(folder / LOG, state.history)
-            due = epoch_ends and time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS
+            due = epoch_ends and time.monotonic() - saved >= settings.checkpoint
             if folder is not None and (due or stop.is_set()):
                 checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state)
                 saved = time.monotonic()

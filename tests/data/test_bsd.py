@@ -65,7 +65,7 @@ def test_no_labels(clone: Path) -> None:
 
 
 def test_unknown_protocol(clone: Path) -> None:
-    with pytest.raises(InputError, match="'loose' does not exist .* only paper and strict"):
+    with pytest.raises(InputError, match=r"'loose' does not exist .* only paper and strict"):
         discover(clone, protocol="loose")
 
 

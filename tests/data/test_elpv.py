@@ -29,7 +29,7 @@ def test_the_word_means_the_package(package: Path, monkeypatch: pytest.MonkeyPat
     assert (found.name, found.layout, found.has_masks) == ("elpv", "elpv", False)
     assert len(found.train) == 8
     assert sorted(sample.kind for sample in found.test) == ["certain", "good", "good", "likely", "likely"]
-    assert discover("elpv", seed=0) == found != discover("elpv", seed=1)
+    assert len({discover("elpv", seed=seed) for seed in range(20)}) > 10
 
 
 def test_broken_row(package: Path) -> None:

@@ -159,6 +159,7 @@ def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         read(tmp_path / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of some damage that it can read
 def test_random_damage_is_an_image_or_an_input_error(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     outcomes = {"read": 0, "refused": 0}

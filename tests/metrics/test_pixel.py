@@ -18,7 +18,7 @@ from dssm.metrics.pixel import _bin, _edge
 def problem(seed: int, count: int = 6, size: tuple[int, int] = (33, 47)) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     masks = torch.zeros(count, *size, dtype=torch.bool)
-    masks[1:, 5:12, 8:20] = masks[2:, 20:22, 30:40] = masks[3, 0, 0] = True
+    masks[1:, 5:12, 8:20] = masks[2:, 20:22, 30:40] = masks[::3, 0, 0] = True
     return torch.randn(masks.shape, generator=generator) * 40 + 25 * masks - 10, masks
 
 
@@ -95,8 +95,8 @@ def test_double_scores_beyond_float_become_infinite() -> None:
     assert counted((maps, maps > 0)).compute()["pixel_auroc"] == 1.0
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(0, 99))
-@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 99))
+@settings(max_examples=6, deadline=None)
 def test_merged_parts_equal_the_whole(counts: list[int], seed: int) -> None:
     maps, masks = problem(seed, sum(counts) + 4, (23, 41))
     batches = list(zip(maps.split([4, *counts]), masks.split([4, *counts]), strict=True))
@@ -136,7 +136,9 @@ def test_numpy_and_views_are_accepted() -> None:
     maps, masks = problem(9)
     expected = counted((maps, masks)).compute()
     assert counted((maps.numpy(), masks.numpy())).compute() == expected
-    assert counted((maps.transpose(1, 2), masks.transpose(1, 2))).compute() == pytest.approx(expected, abs=1e-12)
+    assert counted((maps.transpose(1, 2), masks.transpose(1, 2))).compute() == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_missing_classes_give_nan() -> None:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target does its own set-up: a virtual environment in .venv and an editable install of this checkout.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
+
+.PHONY: help demo test check clean
+
+help:
+	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
+	@echo "make test    install and run the tests"
+	@echo "make check   formatting, lint and types"
+	@echo "make clean   remove what the other targets made"
+
+demo: $(VENV)/.demo
+	rm -rf runs/demo
+	$(BIN)/dssm train elpv --out runs/demo --config docs/demo.yaml
+	$(BIN)/dssm evaluate runs/demo
+	@echo "heat maps: runs/demo/evaluation/heatmaps.png"
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+
+clean:
+	rm -rf $(VENV) build runs *.egg-info dssm/_C*.so
+
+# A torch without CUDA where there is no NVIDIA driver: 200 MB instead of several GB.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	if command -v nvidia-smi > /dev/null; then $(BIN)/pip install "$(TORCH)"; \
+	else $(BIN)/pip install --no-deps --retries 1 --extra-index-url $(CPU_WHEELS) "$(TORCH)"; fi
+	touch $@
+
+$(VENV)/.%: $(VENV)/.torch $(SOURCES)
+	$(BIN)/pip install -e ".[$*]"
+	touch $@

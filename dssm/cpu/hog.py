@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Histograms of oriented gradients, one pass over the rows of an image (csrc/cpu/hog.cpp)."""
+from __future__ import annotations
+
+import torch
+
+from dssm.cpu import lib
+from dssm.ops.hog import length
+
+
+def hog(
+    image: torch.Tensor, orientations: int, cell: list[int], block: list[int], norm: str, sqrt: bool, mode: str
+) -> torch.Tensor:
+    """(B, C, H, W) -> (B, D)."""
+    if image.dtype in (torch.float16, torch.bfloat16):
+        image = image.float()
+    # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
+    exact = image.dtype == torch.uint8 and sqrt and mode == "skimage"
+    real = torch.float64 if exact or image.dtype == torch.float64 else torch.float32
+    count = length(image.shape[2], image.shape[3], orientations=orientations, cell=cell, block=block)
+    out = image.new_empty((image.shape[0], count), dtype=real)
+    kernel = getattr(lib, f"hog_{image.dtype}_{real}".replace("torch.", ""))
+    kernel(
+        image.data_ptr(),
+        out.data_ptr(),
+        image.shape,
+        image.stride(),
+        orientations,
+        cell,
+        block,
+        getattr(lib.Norm, norm),
+        sqrt,
+        getattr(lib.HogMode, mode),
+        torch.get_num_threads(),
+    )
+    return out.float() if exact else out

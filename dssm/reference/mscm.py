@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masked convolution: a pixel is predicted from its diagonal neighbours alone (eq. 6 and 7)."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+_ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "none": lambda x: x}
+
+
+def mscm(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, dilation: int, activation: str
+) -> torch.Tensor:
+    """(B, C, H, W) -> (B, Cout, H, W): Z = f(sum_i weight[i] * K_i + bias), K_i the corner windows of x padded by d zeros.
+
+    For k = 1 the four products are one convolution: window (a, b) of {0, 1}^2 is K(y, x) = X(y + (2a - 1) d, x + (2b - 1) d),
+    zero outside, so the sum reads X at distance 2d between taps from (-d, -d) on: a 2 x 2 kernel, dilation 2d, padding d.
+    For k > 1 every window has zeros of its own around it, and the sum over windows is one over four times the channels.
+    """
+    weight = weight.expand(4, -1, -1, -1, -1)
+    if weight.shape[-1] == 1:
+        kernel = weight[..., 0, 0].permute(1, 2, 0).unflatten(2, (2, 2))  # (Cout, C, 2, 2)
+        total = F.conv2d(x, kernel, bias, padding=dilation, dilation=2 * dilation)
+    else:
+        stacked = weight.transpose(0, 1).flatten(1, 2)  # (Cout, 4 C, k, k)
+        total = F.conv2d(torch.cat(windows(x, dilation), 1), stacked, bias, padding=weight.shape[-1] // 2)
+    return _ACTIVATIONS[activation](total)
+
+
+def windows(x: torch.Tensor, dilation: int) -> list[torch.Tensor]:
+    """The top-left, top-right, bottom-left and bottom-right windows, of x's own size, of x padded by `dilation` zeros."""
+    height, width = x.shape[2:]
+    padded = F.pad(x, (dilation,) * 4)
+    starts = (0, 2 * dilation)
+    return [padded[:, :, top : top + height, left : left + width] for top in starts for left in starts]

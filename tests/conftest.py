@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the real images are, and small images and settings to train on in seconds."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dssm.settings import Settings, preset
+
+REAL = Path(os.environ.get("DSSM_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real() -> Callable[[str], Path]:
+    """Return the folder of a real data set; the test is skipped where it does not exist."""
+
+    def folder(name: str) -> Path:
+        if not (REAL / name).is_dir():
+            pytest.skip(f"REAL DATA MISSING: {REAL / name} is no folder; set DSSM_TEST_DATA")
+        return REAL / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def surfaces() -> Tensor:
+    """(24, 3, 64, 64) uint8: brushed metal, a little different every time."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(24, 1, 64, 1, generator=generator) * 40 + 100
+    grain = torch.randn(24, 3, 64, 64, generator=generator) * 6
+    return (rows + grain).clamp(0, 255).to(torch.uint8)
+
+
+@pytest.fixture(scope="session")
+def good_folder(tmp_path_factory: pytest.TempPathFactory, surfaces: Tensor) -> Path:
+    """The surfaces as a flat folder of png files."""
+    folder = tmp_path_factory.mktemp("good parts")
+    for i, surface in enumerate(surfaces):
+        Image.fromarray(surface.permute(1, 2, 0).numpy()).save(folder / f"{i:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Settings:
+    """The quick preset, cut down to a few steps on 64x64 images."""
+    return preset("quick").replace(size=(64, 64), batch=8, samples=66, checkpoint=0.0)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HOG against scikit-image and OpenCV, backends against the reference, gradients, bad input."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.feature import hog as skimage_hog
+from torch import Tensor
+
+from dssm import backends
+from dssm.errors import InputError
+from dssm.ops import hog
+from dssm.ops.hog import length
+from dssm.reference.hog import orientation
+
+Close = Callable[..., None]
+BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("hog", name), ModuleType)]
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
+GEOMETRIES = {
+    "usual": {"orientations": 9, "cell": (8, 8), "block": (2, 2)},
+    "odd": {"orientations": 7, "cell": (5, 3), "block": (1, 3)},
+    "many": {"orientations": 12, "cell": (4, 6), "block": (3, 2)},
+    "one pixel": {"orientations": 4, "cell": (1, 1), "block": (2, 1)},
+}
+each_geometry = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+
+
+def noise(shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype = torch.uint8) -> Tensor:
+    image = torch.randint(0, 256, shape, generator=generator)
+    return image.to(dtype) if dtype == torch.uint8 else (image + torch.rand(shape, generator=generator)).to(dtype)
+
+
+def skimage(image: Tensor, orientations: int, cell: Any, block: Any, norm: str = "L2-Hys", sqrt: bool = False) -> Tensor:
+    planes = [
+        skimage_hog(
+            plane.numpy(),
+            orientations,
+            cell,
+            block,
+            norm,
+            transform_sqrt=sqrt,
+            channel_axis=0,
+        )
+        for plane in image
+    ]
+    return torch.from_numpy(np.stack(planes))
+
+
+def opencv(image: Tensor, orientations: int, cell: Any, block: Any, sqrt: bool = False) -> Tensor:
+    """OpenCV takes whole cells only: its window is the part of the image that they cover."""
+    height, width = (size // step * step for size, step in zip(image.shape[2:], cell, strict=True))
+    step = (cell[1], cell[0])
+    geometry = ((width, height), (block[1] * cell[1], block[0] * cell[0]), step, step, orientations)
+    descriptor = cv2.HOGDescriptor(*geometry, 1, -1, 0, 0.2, True) if sqrt else cv2.HOGDescriptor(*geometry)
+    planes = [np.ascontiguousarray(plane.permute(1, 2, 0).numpy()) for plane in image]
+    return torch.from_numpy(np.stack([descriptor.compute(plane, locations=[(0, 0)]).ravel() for plane in planes]))
+
+
+@each_backend
+@each_geometry
+@pytest.mark.parametrize("norm", ["L1", "L1-sqrt", "L2", "L2-Hys"])
+@pytest.mark.parametrize("sqrt", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_equals_skimage(
+    geometry: dict, norm: str, sqrt: bool, channels: int, backend: str, generator: torch.Generator, close: Close
+) -> None:
+    image = noise((2, channels, 37, 29), generator)
+    close(hog(image, norm=norm, sqrt=sqrt, backend=backend, **geometry), skimage(image, norm=norm, sqrt=sqrt, **geometry))
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equals_skimage_on_floats(dtype: torch.dtype, backend: str, generator: torch.Generator, close: Close) -> None:
+    image = noise((2, 3, 128, 64), generator, dtype)
+    features = hog(image, backend=backend)
+    assert features.dtype == dtype
+    assert features.shape == (2, 3780)
+    # scikit-image adds up a cell in float32, whatever the image is.
+    close(features, skimage(image, **GEOMETRIES["usual"]), torch.float32)
+
+
+@each_backend
+@pytest.mark.parametrize("orientations", [1, 2, 3, 4, 6, 8, 9, 12, 16, 18, 36])
+def test_every_difference_of_bytes_falls_into_the_bin_of_skimage(orientations: int, backend: str, close: Close) -> None:
+    """511 x 511 gradients, each alone in a pixel of a 1 x 1 cell: exact edges such as 45 degrees included."""
+    step = torch.arange(-255, 256)
+    dy, dx = (grid.reshape(-1) for grid in torch.meshgrid(step, step, indexing="ij"))
+    degrees = np.rad2deg(np.arctan2(dy.double().numpy(), dx.double().numpy())) % 180
+    edge = 180 / orientations * np.arange(1, orientations)
+    expected = torch.from_numpy(np.searchsorted(edge, degrees, side="right"))
+    nonzero = (dy != 0) | (dx != 0)
+    if backend == "reference":
+        bins = orientation(dy.float(), dx.float(), orientations)
+    else:
+        bins = _bins_of_centre_pixels(dy, dx, orientations, backend)
+    assert torch.equal(bins[nonzero], expected[nonzero])
+
+
+def _bins_of_centre_pixels(dy: Tensor, dx: Tensor, orientations: int, backend: str) -> Tensor:
+    """Images of 3 x 3 pixels with the wanted gradient in the centre; 1 x 1 cells and blocks show its bin."""
+    image = torch.zeros(dy.numel(), 1, 3, 3, dtype=torch.uint8)
+    image[:, 0, 0, 1], image[:, 0, 2, 1] = (-dy).clamp(min=0), dy.clamp(min=0)
+    image[:, 0, 1, 0], image[:, 0, 1, 2] = (-dx).clamp(min=0), dx.clamp(min=0)
+    features = hog(image, orientations=orientations, cell=(1, 1), block=(1, 1), norm="L1", backend=backend)
+    return features.view(-1, 3, 3, orientations)[:, 1, 1].argmax(1)
+
+
+@each_backend
+@pytest.mark.parametrize("sqrt", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"orientations": 9, "cell": (8, 8), "block": (2, 2)},
+        {"orientations": 7, "cell": (6, 4), "block": (3, 2)},
+        {"orientations": 12, "cell": (5, 7), "block": (4, 3)},
+        {"orientations": 2, "cell": (4, 4), "block": (1, 3)},
+    ],
+)
+def test_equals_opencv(
+    geometry: dict, channels: int, sqrt: bool, backend: str, generator: torch.Generator, close: Close
+) -> None:
+    # Of equal channels cv2 takes the first, but the last one in the columns left over from its vectors of 4.
+    image = noise((2, channels, 61, 48), generator)
+    close(hog(image, sqrt=sqrt, mode="opencv", backend=backend, **geometry), opencv(image, sqrt=sqrt, **geometry))
+
+
+@each_backend
+def test_of_equal_channels_the_first_votes(backend: str, close: Close) -> None:
+    rows = torch.arange(16, dtype=torch.uint8).expand(16, 16)
+    image = torch.stack([rows.mT, rows, rows])[None]
+    for mode in ("skimage", "opencv"):
+        close(hog(image, mode=mode, backend=backend), hog(image[:, :1], mode=mode, backend=backend))
+
+
+@each_backend
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+def test_memory_layout_does_not_matter(
+    layout: Callable, mode: str, backend: str, generator: torch.Generator, close: Close
+) -> None:
+    for dtype in (torch.uint8, torch.float32, torch.float64):
+        image = noise((3, 3, 21, 35), generator, dtype)
+        strided = layout(image)
+        expected = hog(strided.contiguous(), mode=mode, cell=(5, 4), backend="reference")
+        close(hog(strided, mode=mode, cell=(5, 4), backend=backend), expected)
+
+
+@each_backend
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_computes_in_float32(
+    dtype: torch.dtype, mode: str, backend: str, generator: torch.Generator, close: Close
+) -> None:
+    image = noise((2, 3, 24, 24), generator, dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = hog(image, mode=mode, backend=backend)
+    assert features.dtype == torch.float32
+    close(features, hog(image.float(), mode=mode, backend="reference"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)),
+    cell=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    block=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    orientations=st.integers(1, 20),
+    mode=st.sampled_from(["skimage", "opencv"]),
+    sqrt=st.booleans(),
+    dtype=st.sampled_from([torch.uint8, torch.float32, torch.float64]),
+)
+def test_backends_agree_on_any_geometry(
+    size: tuple, cell: tuple, block: tuple, orientations: int, mode: str, sqrt: bool, dtype: torch.dtype
+) -> None:
+    size = (*size[:2], max(size[2], cell[0] * block[0]), max(size[3], cell[1] * block[1]))
+    image = noise(size, torch.Generator().manual_seed(sum(size)), dtype)
+    results = [
+        hog(image, orientations=orientations, cell=cell, block=block, mode=mode, sqrt=sqrt, backend=backend)
+        for backend in BACKENDS
+    ]
+    wanted = (size[0], length(*size[2:], orientations=orientations, cell=cell, block=block))
+    for result in results:
+        assert result.shape == wanted
+        torch.testing.assert_close(result, results[0], rtol=1e-5, atol=5e-6)
+
+
+@each_backend
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+def test_flat_image_has_zero_features_and_gradient(mode: str, backend: str) -> None:
+    image = torch.zeros(2, 3, 16, 16, requires_grad=True)
+    for sqrt in (False, True):
+        features = hog(image, mode=mode, sqrt=sqrt, backend=backend)
+        (gradient,) = torch.autograd.grad(features.sum(), image)
+        assert not features.any()
+        assert not gradient.any()
+
+
+@each_backend
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+@pytest.mark.parametrize("channel", [0, 2])
+def test_nan_is_not_swallowed(mode: str, channel: int, backend: str, generator: torch.Generator) -> None:
+    image = noise((1, 3, 16, 16), generator, torch.float32)
+    image[0, channel, 5, 5] = torch.nan
+    assert hog(image, mode=mode, backend=backend).isnan().any()
+
+
+@pytest.mark.parametrize("norm", ["L1", "L1-sqrt", "L2", "L2-Hys"])
+@pytest.mark.parametrize("sqrt", [False, True])
+def test_gradcheck_skimage(norm: str, sqrt: bool, generator: torch.Generator) -> None:
+    image = noise((1, 2, 6, 7), generator, torch.float64).requires_grad_()
+    geometry = {"orientations": 5, "cell": (3, 2), "block": (2, 1)}
+    torch.autograd.gradcheck(lambda x: hog(x, norm=norm, sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("sqrt", [False, True])
+def test_gradcheck_opencv(sqrt: bool, generator: torch.Generator) -> None:
+    image = noise((1, 2, 6, 7), generator, torch.float64).requires_grad_()
+    geometry = {"orientations": 5, "cell": (3, 2), "block": (2, 1)}
+    torch.autograd.gradcheck(lambda x: hog(x, mode="opencv", sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7)
+
+
+@each_backend
+def test_registration(backend: str, generator: torch.Generator, close: Close) -> None:
+    image = noise((2, 3, 16, 16), generator, torch.float32).requires_grad_()
+    for mode in ("skimage", "opencv"):
+        arguments = (image, 9, [8, 8], [2, 2], "L2-Hys", False, mode, backend)
+        torch.library.opcheck(torch.ops.dssm.hog.default, arguments)
+        compiled = torch.compile(lambda x, mode=mode: hog(x, mode=mode, backend=backend), fullgraph=True, backend="aot_eager")
+        close(compiled(image), hog(image, mode=mode, backend=backend))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image": torch.zeros(3, 16, 16)}, "image must have 4 dimensions"),
+        ({"image": torch.zeros(1, 3, 16, 16, dtype=torch.int32)}, "image must be one of uint8"),
+        ({"image": torch.zeros(1, 3, 15, 16)}, "at least 16 rows and 16 columns"),
+        ({"image": torch.zeros(1, 0, 16, 16)}, "must have a channel"),
+        ({"cell": (8,)}, "cell must be two positive integers"),
+        ({"block": (0, 2)}, "block must be two positive integers"),
+        ({"orientations": 0}, "orientations must be at least 1"),
+        ({"norm": "L3"}, "norm must be one of L1"),
+        ({"mode": "cv2"}, "mode must be one of skimage, opencv"),
+        ({"mode": "opencv", "norm": "L1"}, "norm must be L2-Hys in mode opencv"),
+    ],
+)
+def test_bad_input(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hog(**{"image": torch.zeros(1, 3, 16, 16), **arguments})

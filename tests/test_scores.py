@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from sklearn.covariance import OAS, oas
+
+from dssm.errors import InputError
+from dssm.scores import Gaussian, Moments, conformal_threshold
+from dssm.scores.gaussian import oas_shrinkage
+from dssm.scores.scorer import gaussian_blur
+
+
+def correlated(count: int, channels: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    return torch.randn(count, channels, generator=generator, dtype=torch.float64) @ mixing + 100
+
+
+def test_streaming_equals_one_pass() -> None:
+    x = correlated(101, 7)
+    parts = Moments()
+    for part in x.split([1, 0, 40, 60]):
+        parts.update(part)
+    assert parts.count == 101
+    torch.testing.assert_close(parts.mean, x.mean(0), rtol=1e-12, atol=0)
+    torch.testing.assert_close(parts.scatter / 100, torch.cov(x.T), rtol=1e-10, atol=1e-10)
+
+
+def test_merge_in_any_order_is_the_same() -> None:
+    x = correlated(90, 5)
+    left, right, whole = Moments(), Moments(), Moments()
+    left.update(x[:30])
+    right.update(x[30:])
+    whole.update(x)
+    right.merge(left)
+    torch.testing.assert_close(right.scatter, whole.scatter, rtol=1e-11, atol=1e-9)
+    torch.testing.assert_close(right.mean, whole.mean, rtol=1e-13, atol=0)
+
+
+def test_shrinkage_is_scikit_learns() -> None:
+    x = correlated(20, 12).numpy()
+    covariance, amount = oas(x)
+    moments = Moments()
+    moments.update(torch.from_numpy(x))
+    assert moments.scatter is not None
+    found = oas_shrinkage(moments.scatter / 20, 20)
+    assert found.item() == pytest.approx(amount, rel=1e-10)
+    whiten = moments.gaussian().whiten.double()
+    np.testing.assert_allclose((whiten.T @ whiten).numpy(), np.linalg.inv(covariance), rtol=2e-4, atol=1e-6)
+
+
+def test_distance_is_scikit_learns() -> None:
+    x = correlated(60, 6)
+    moments = Moments()
+    moments.update(x)
+    wanted = np.sqrt(OAS().fit(x.numpy()).mahalanobis(x.numpy()))
+    np.testing.assert_allclose(moments.gaussian().distance(x.float()).numpy(), wanted, rtol=1e-3)
+
+
+def test_positions_are_independent() -> None:
+    x = torch.randn(30, 4, 2, 3, generator=torch.Generator().manual_seed(1))
+    together = Moments()
+    together.update(x[:10])
+    together.update(x[10:])
+    field = together.gaussian()
+    assert field.mean.shape == (2, 3, 4)
+    alone = Moments()
+    alone.update(x[:, :, 1, 2])
+    single = alone.gaussian()
+    torch.testing.assert_close(field.distance(x)[:, 1, 2], single.distance(x[:, :, 1, 2]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_constant_channel_gives_finite_distances() -> None:
+    x = correlated(40, 5).float()
+    x[:, 2] = 7
+    moments = Moments()
+    moments.update(x)
+    distances = moments.gaussian().distance(x)
+    assert distances.isfinite().all()
+
+
+def test_too_few_or_broken_features_are_refused() -> None:
+    moments = Moments()
+    moments.update(torch.randn(1, 3))
+    with pytest.raises(InputError, match="at least 2"):
+        moments.gaussian()
+    moments.update(torch.full((2, 3), torch.nan))
+    with pytest.raises(InputError, match="not finite"):
+        moments.gaussian()
+
+
+def test_threshold_keeps_its_promise() -> None:
+    """Over many draws, a new good score passes the threshold at most as often as promised, and nearly so."""
+    generator = torch.Generator().manual_seed(0)
+    rejected = []
+    for _ in range(2000):
+        scores = torch.randn(100, generator=generator)
+        rejected.append(scores[-1].item() > conformal_threshold(scores[:-1], 0.05))
+    assert 0.03 < np.mean(rejected) <= 0.065
+    assert conformal_threshold(torch.tensor([3.0, 1.0, 2.0]), 0.01) == 3.0
+
+
+@pytest.mark.parametrize("size", [(40, 30), (3, 50), (1, 1)])
+def test_blur_is_scipys(size: tuple[int, int]) -> None:
+    maps = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
+    wanted = np.stack([gaussian_filter(m, 2.5, mode="reflect", truncate=4.0) for m in maps.numpy()])
+    np.testing.assert_allclose(gaussian_blur(maps, 2.5).numpy(), wanted, atol=1e-6)
+    assert gaussian_blur(maps, 0.0) is maps
+
+
+def test_gaussian_holds_float32() -> None:
+    moments = Moments()
+    moments.update(correlated(20, 3))
+    gaussian = moments.gaussian()
+    assert isinstance(gaussian, Gaussian)
+    assert gaussian.mean.dtype == gaussian.whiten.dtype == torch.float32

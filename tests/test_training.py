@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dssm.data import load_textures
+from dssm.errors import InputError
+from dssm.model import Network
+from dssm.settings import Settings
+from dssm.training import Interrupted, loop, train
+from dssm.training.batch import make_batch, make_targets
+
+
+@pytest.fixture(scope="module")
+def textures() -> Tensor:
+    return load_textures("builtin", (64, 64))
+
+
+def network(settings: Settings) -> Network:
+    torch.manual_seed(settings.seed)
+    return Network(settings)
+
+
+def test_a_batch_holds_images_and_their_pasted_twins(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    batch = make_batch(surfaces[:6], textures, torch.arange(6), tiny)
+    assert torch.equal(batch.images[:6], surfaces[:6])
+    assert not batch.masks[:6].any()
+    assert batch.masks[6:].flatten(1).any(1).all()
+    outside = ~batch.masks[6:, None].expand_as(surfaces[:6])
+    assert torch.equal(batch.images[6:][outside], surfaces[:6][outside])
+    assert batch.labels[:6].eq(0).all()
+    assert batch.labels[6:].ge(1).all()
+    assert batch.targets is not None
+    assert batch.targets.shape == (12, 3780)
+
+
+def test_a_sample_does_not_depend_on_its_batch(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    whole = make_batch(surfaces[:6], textures, torch.arange(6), tiny)
+    alone = make_batch(surfaces[4:5], textures, torch.tensor([4]), tiny)
+    assert torch.equal(whole.images[10], alone.images[1])
+    assert whole.labels[10] == alone.labels[1]
+
+
+def test_clean_target_is_that_of_the_normal_twin(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    batch = make_batch(surfaces[:4], textures, torch.arange(4), tiny.replace(target="clean"))
+    assert batch.targets is not None
+    assert torch.equal(batch.targets[:4], batch.targets[4:])
+
+
+def test_targets_have_the_decoders_size(surfaces: Tensor) -> None:
+    for regress in ("hog", "rgb"):
+        targets = make_targets(surfaces[:2], regress)
+        assert targets is not None
+        assert targets.shape == (2, 3780)
+    assert make_targets(surfaces[:2], "none") is None
+
+
+@pytest.mark.parametrize("changes", [{}, {"ways": 2, "mask": "dropout"}, {"regress": "rgb", "classify": False}])
+def test_the_loss_falls(surfaces: Tensor, textures: Tensor, tiny: Settings, changes: dict[str, Any]) -> None:
+    settings = tiny.replace(epochs=6, samples=1, rate=0.01, **changes)
+    history = train(network(settings), surfaces, textures, settings, progress=False)
+    assert len(history) == 6
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+
+
+def test_the_seed_fixes_the_weights(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first, second = network(tiny), network(tiny)
+    train(first, surfaces, textures, tiny, progress=False)
+    torch.manual_seed(99)  # the caller's generator must not matter
+    train(second, surfaces, textures, tiny, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    torch.manual_seed(5)
+    train(first, surfaces, textures, tiny, progress=False)
+    assert torch.equal(torch.random.get_rng_state(), before)  # and is left alone
+
+
+def test_ctrl_c_saves_and_resume_is_exact(
+    surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny.replace(mask="dropout", checkpoint=1e6)
+    unbroken = network(settings)
+    history = train(unbroken, surfaces, textures, settings, progress=False)
+
+    stopped = network(settings)
+    make = loop.make_batch
+
+    def press_ctrl_c(images: Tensor, textures: Tensor, index: Tensor, settings: Settings) -> Any:
+        if index[0] >= len(surfaces):  # in the middle of the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        return make(images, textures, index, settings)
+
+    monkeypatch.setattr(loop, "make_batch", press_ctrl_c)
+    with pytest.raises(Interrupted, match="stopped after step 7 of 18"):
+        train(stopped, surfaces, textures, settings, folder=tmp_path, progress=False)
+    monkeypatch.undo()
+
+    resumed = network(settings)
+    again = train(resumed, surfaces, textures, settings, folder=tmp_path, resume=True, progress=False)
+    pairs = zip(unbroken.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert [row["loss"] for row in again] == [row["loss"] for row in history]
+
+
+def test_kill_9_and_resume_is_exact(good_folder: Path, tmp_path: Path) -> None:
+    """The final weights equal those of an unbroken run, however it died."""
+    options = ["--size", "64", "--batch", "8", "--epochs", "6", "--set", "checkpoint=0"]
+    command = [sys.executable, "-m", "dssm", "train"]
+    subprocess.run([*command, good_folder, "--out", tmp_path / "a", *options], check=True, capture_output=True)
+
+    killed = subprocess.Popen([*command, good_folder, "--out", tmp_path / "b", *options], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "b" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.1)  # into the middle of an epoch
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "b" / "model.json").exists()
+
+    subprocess.run([*command, "--resume", "--out", tmp_path / "b"], check=True, capture_output=True)
+    a, b = (load_file(tmp_path / run / "model.safetensors") for run in "ab")
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    a_rows, b_rows = (list(csv.DictReader((tmp_path / run / "log.csv").read_text().splitlines())) for run in "ab")
+    assert [row["loss"] for row in a_rows] == [row["loss"] for row in b_rows]
+    assert len(a_rows) == 6
+
+
+def test_a_diverging_run_says_so(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    with pytest.raises(InputError, match="lower the setting rate"):
+        settings = tiny.replace(rate=1e8, warmup=0.0)
+        train(network(settings), surfaces, textures, settings, progress=False)
+
+
+def test_a_foreign_checkpoint_is_refused(surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0nothing")
+    with pytest.raises(InputError, match=r"cannot resume from .*checkpoint\.safetensors"):
+        train(network(tiny), surfaces, textures, tiny, folder=tmp_path, resume=True, progress=False)
