@@ -11,10 +11,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dssm.errors import InputError
-from dssm.files import atomic, read_json, write_json
+from dssm.files import FACTS, TENSORS, atomic, read_json, write_json
 
 FORMAT = 1
-TENSORS, FACTS = "model.safetensors", "model.json"
 _KEYS = {"format", "dssm", "torch", "settings", "size", "thresholds", "data"}
 
 

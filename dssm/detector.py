@@ -18,6 +18,7 @@ import dssm
 from dssm import bundle
 from dssm.data import Collection, Sample, discover, find_images, fit_size, load_images, load_masks, load_textures
 from dssm.errors import InputError
+from dssm.files import TENSORS
 from dssm.metrics import evaluate_scores
 from dssm.model import Network
 from dssm.scores import Scorer, conformal_threshold
@@ -176,7 +177,7 @@ class Detector:
         detector.thresholds, detector.data = facts["thresholds"], facts["data"]
         network = Network(detector.settings)
         expected = {f"network.{name}": value for name, value in network.state_dict().items()}
-        path = Path(folder, bundle.TENSORS)
+        path = Path(folder, TENSORS)
         scorer = {name: value for name, value in tensors.items() if name.startswith("scorer.")}
         bundle.check_keys(tensors, set(expected) | set(scorer), path, "tensor")
         for name, value in expected.items():

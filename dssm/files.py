@@ -13,6 +13,9 @@ from typing import Any
 
 from dssm.errors import InputError
 
+# What a run folder holds while and after it is trained.
+CONFIG, LOG, CHECKPOINT, TENSORS, FACTS = "config.yaml", "log.csv", "checkpoint.safetensors", "model.safetensors", "model.json"
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:

@@ -10,10 +10,9 @@ import click
 import yaml
 
 from dssm import files
-from dssm.errors import InputError
+from dssm.errors import BackendError, InputError
+from dssm.files import CHECKPOINT, CONFIG, FACTS, LOG
 from dssm.settings import PRESETS, Settings, preset, read_config
-
-CONFIG = "config.yaml"
 
 
 @click.command()
@@ -62,16 +61,20 @@ def train(
 
     if not resume:
         _prepare(run, {"data": data, "protocol": protocol}, settings)
-    elif (run / "model.json").exists():
+    elif (run / FACTS).exists():
         click.echo(f"{run} is trained already")
         return
-    _fit(settings, data, protocol, run, device, resume)
+    try:
+        _fit(settings, data, protocol, run, device, resume)
+    except (InputError, BackendError):
+        if not resume:
+            _clear(run)
+        raise
 
 
 def _fit(settings: Settings, data: str, protocol: str | None, run: Path, device: str | None, resume: bool) -> None:
     from dssm.detector import Detector  # torch takes seconds to import; --help need not wait for it
     from dssm.training import Interrupted
-    from dssm.training.loop import CHECKPOINT
 
     detector = Detector(settings, device=device)
     try:
@@ -118,6 +121,14 @@ def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
         raise InputError(f"{run} exists already; choose another --out, or go on with it: dssm train --resume --out {run}")
     heading = "".join(yaml.safe_dump({key: value}) for key, value in source.items())
     files.write_text(run / CONFIG, heading + settings.as_yaml())
+
+
+def _clear(run: Path) -> None:
+    """Leave nothing of a run that could not begin, so that the same command works once its input is mended."""
+    if not (run / CHECKPOINT).exists():
+        for name in (CONFIG, LOG):
+            (run / name).unlink(missing_ok=True)
+        run.rmdir()
 
 
 def _resumed(run: Path, given: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from dssm.errors import InputError
 from dssm.ops import _check
 from dssm.ops._op import define
+from dssm.reference.mscm import memory_format
 
 ACTIVATIONS = ("sigmoid", "relu", "none")
 
@@ -14,7 +15,8 @@ ACTIVATIONS = ("sigmoid", "relu", "none")
 def _fake(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, dilation: int, activation: str
 ) -> torch.Tensor:
-    return torch.empty_like(x[:, :1]).expand(-1, weight.shape[1], -1, -1).contiguous()
+    size = (x.shape[0], weight.shape[1], *x.shape[2:])
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
 
 
 _mscm = define(
@@ -40,7 +42,7 @@ def mscm(
     bottom-right windows, or (1, Cout, C, k, k) shared by all; k odd. The top-left window at (y, x) is X(y - d, x - d).
     bias: (Cout,), the sum of the four, or None. dilation: d >= 1. activation f: "sigmoid", "relu" or "none".
     For k > 1 every window is convolved with zero "same" padding of its own.
-    Returns (B, Cout, H, W) of x's dtype. Under autocast the tensors are cast to the autocast dtype first.
+    Returns (B, Cout, H, W) of x's dtype, channels_last if x is, else contiguous. Under autocast the tensors are cast to the autocast dtype first.
     Differentiable with respect to x, weight and bias.
     Raises InputError for wrong shapes, dtypes, an even k and unknown activations.
     """

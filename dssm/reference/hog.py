@@ -109,13 +109,11 @@ def _shared_votes(magnitude: torch.Tensor, position: torch.Tensor, orientations:
     """(B, H, W) -> (B, N, H, W): magnitude shared by the two bins whose centres enclose `position`, cyclically."""
     lower = position.detach().floor()
     share = position - lower
-    zero = magnitude.new_zeros(())
-    votes = [
-        torch.where(lower % orientations == i, magnitude * (1 - share), zero)
-        + torch.where((lower + 1) % orientations == i, magnitude * share, zero)
+    shares = [
+        (lower % orientations == i) * (1 - share) + ((lower + 1) % orientations == i) * share
         for i in range(orientations)
     ]
-    return torch.stack(votes, 1)
+    return magnitude[:, None] * torch.stack(shares, 1)
 
 
 def _windowed_blocks(votes: torch.Tensor, cell: list[int], block: list[int]) -> torch.Tensor:

@@ -14,6 +14,6 @@ def mahalanobis(x: torch.Tensor, mean: torch.Tensor, whiten: torch.Tensor) -> to
     x, mean, whiten = x.to(compute), mean.to(compute), whiten.to(compute)
     if mean.ndim == 3:
         centred = x.permute(2, 3, 1, 0) - mean[..., None]  # (H, W, C, B)
-        return torch.linalg.vector_norm(whiten @ centred, dim=2).permute(2, 0, 1)
+        return torch.linalg.vector_norm(whiten @ centred, dim=2).permute(2, 0, 1).contiguous()
     centred = x.movedim(1, -1) - mean
     return torch.linalg.vector_norm(centred @ whiten.T, dim=-1)

@@ -24,7 +24,13 @@ def mscm(
     else:
         stacked = weight.transpose(0, 1).flatten(1, 2)  # (Cout, 4 C, k, k)
         total = F.conv2d(torch.cat(windows(x, dilation), 1), stacked, bias, padding=weight.shape[-1] // 2)
-    return _ACTIVATIONS[activation](total)
+    return _ACTIVATIONS[activation](total).contiguous(memory_format=memory_format(x))
+
+
+def memory_format(x: torch.Tensor) -> torch.memory_format:
+    """The layout of the result: channels_last if x is, else contiguous."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def windows(x: torch.Tensor, dilation: int) -> list[torch.Tensor]:

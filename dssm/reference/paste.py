@@ -33,8 +33,7 @@ def paste(
     """One defect per image: (image (B, C, H, W), mask (B, H, W) bool, alpha (B,) float32).
 
     noise: M is the largest component of perlin > threshold (`noise_mask`), the content is `source`, mixed by
-    equation 3 (paper, section III-A, Fig. 4). alpha is A / 65536, A uniform among the integers of [65536 lo,
-    65536 hi].
+    equation 3 (paper, section III-A, Fig. 4). alpha is A / 65536 with an integer A, uniform in its bounds.
     scar, patch: M is a rectangle, the content is another place of the image itself (`cut`), opaque: alpha is
     0 (Table 8).
 

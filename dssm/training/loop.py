@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dssm.errors import InputError
-from dssm.files import atomic
+from dssm.files import CHECKPOINT, LOG, atomic
 from dssm.model import Network
 from dssm.settings import Settings
 from dssm.training import checkpoint
@@ -26,8 +26,6 @@ from dssm.training.checkpoint import Progress
 from dssm.training.loss import losses, total
 from dssm.training.precision import autocast
 
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.csv"
 
 
 class Interrupted(Exception):

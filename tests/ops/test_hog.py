@@ -19,7 +19,6 @@ from dssm import backends
 from dssm.errors import InputError
 from dssm.ops import hog
 from dssm.ops.hog import length
-from dssm.reference.hog import orientation
 
 Close = Callable[..., None]
 BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("hog", name), ModuleType)]
@@ -88,29 +87,27 @@ def test_equals_skimage_on_floats(dtype: torch.dtype, backend: str, generator: t
 
 
 @each_backend
-@pytest.mark.parametrize("orientations", [1, 2, 3, 4, 6, 8, 9, 12, 16, 18, 36])
+@pytest.mark.parametrize("orientations", [1, 4, 8, 9, 12])
 def test_every_difference_of_bytes_falls_into_the_bin_of_skimage(orientations: int, backend: str, close: Close) -> None:
-    """511 x 511 gradients, each alone in a pixel of a 1 x 1 cell: exact edges such as 45 degrees included."""
+    """511 x 511 gradients, each alone in a cell of one pixel: exact edges such as 45 degrees included."""
     step = torch.arange(-255, 256)
     dy, dx = (grid.reshape(-1) for grid in torch.meshgrid(step, step, indexing="ij"))
     degrees = np.rad2deg(np.arctan2(dy.double().numpy(), dx.double().numpy())) % 180
     edge = 180 / orientations * np.arange(1, orientations)
     expected = torch.from_numpy(np.searchsorted(edge, degrees, side="right"))
     nonzero = (dy != 0) | (dx != 0)
-    if backend == "reference":
-        bins = orientation(dy.float(), dx.float(), orientations)
-    else:
-        bins = _bins_of_centre_pixels(dy, dx, orientations, backend)
+    geometry = {"orientations": orientations, "cell": (1, 1), "block": (1, 1)}
+    features = hog(centre_pixels(dy, dx), norm="L1", backend=backend, **geometry)
+    bins = features.view(-1, 3, 3, orientations)[:, 1, 1].argmax(1)
     assert torch.equal(bins[nonzero], expected[nonzero])
 
 
-def _bins_of_centre_pixels(dy: Tensor, dx: Tensor, orientations: int, backend: str) -> Tensor:
-    """Images of 3 x 3 pixels with the wanted gradient in the centre; 1 x 1 cells and blocks show its bin."""
+def centre_pixels(dy: Tensor, dx: Tensor) -> Tensor:
+    """(N,) -> (N, 1, 3, 3) uint8: images with these differences in the centre."""
     image = torch.zeros(dy.numel(), 1, 3, 3, dtype=torch.uint8)
     image[:, 0, 0, 1], image[:, 0, 2, 1] = (-dy).clamp(min=0), dy.clamp(min=0)
     image[:, 0, 1, 0], image[:, 0, 1, 2] = (-dx).clamp(min=0), dx.clamp(min=0)
-    features = hog(image, orientations=orientations, cell=(1, 1), block=(1, 1), norm="L1", backend=backend)
-    return features.view(-1, 3, 3, orientations)[:, 1, 1].argmax(1)
+    return image
 
 
 @each_backend
@@ -134,11 +131,14 @@ def test_equals_opencv(
 
 
 @each_backend
-def test_of_equal_channels_the_first_votes(backend: str, close: Close) -> None:
-    rows = torch.arange(16, dtype=torch.uint8).expand(16, 16)
-    image = torch.stack([rows.mT, rows, rows])[None]
-    for mode in ("skimage", "opencv"):
-        close(hog(image, mode=mode, backend=backend), hog(image[:, :1], mode=mode, backend=backend))
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+def test_of_equal_channels_the_first_votes(mode: str, backend: str) -> None:
+    steps = torch.tensor([[0, 5], [3, 4], [5, 0]])  # three directions, one magnitude
+    image = torch.cat([centre_pixels(dy[None], dx[None]) for dy, dx in steps], 1)
+    geometry = {"cell": (1, 1), "block": (1, 1), "mode": mode, "backend": backend}
+    for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1]):
+        features = hog(image[:, order], **geometry).view(3, 3, -1)[1, 1]
+        assert torch.equal(features, hog(image[:, order[:1]], **geometry).view(3, 3, -1)[1, 1])
 
 
 @each_backend
@@ -214,14 +214,14 @@ def test_nan_is_not_swallowed(mode: str, channel: int, backend: str, generator: 
 @pytest.mark.parametrize("norm", ["L1", "L1-sqrt", "L2", "L2-Hys"])
 @pytest.mark.parametrize("sqrt", [False, True])
 def test_gradcheck_skimage(norm: str, sqrt: bool, generator: torch.Generator) -> None:
-    image = noise((1, 2, 6, 7), generator, torch.float64).requires_grad_()
+    image = noise((1, 2, 6, 5), generator, torch.float64).requires_grad_()
     geometry = {"orientations": 5, "cell": (3, 2), "block": (2, 1)}
     torch.autograd.gradcheck(lambda x: hog(x, norm=norm, sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("sqrt", [False, True])
 def test_gradcheck_opencv(sqrt: bool, generator: torch.Generator) -> None:
-    image = noise((1, 2, 6, 7), generator, torch.float64).requires_grad_()
+    image = noise((1, 2, 6, 5), generator, torch.float64).requires_grad_()
     geometry = {"orientations": 5, "cell": (3, 2), "block": (2, 1)}
     torch.autograd.gradcheck(lambda x: hog(x, mode="opencv", sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7)
 

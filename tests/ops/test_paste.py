@@ -78,8 +78,8 @@ def test_noise_below_zero_has_a_mask_too() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_area_bounds_the_mask(backend: str) -> None:
     size = (48, 64)
-    image, source = example((60, 1, *size))
-    index = torch.arange(60)
+    image, source = example((36, 1, *size))
+    index = torch.arange(36)
     for least, most in ((0.02, 0.08), (0.0, 0.005), (0.1, 1.0)):
         kind = index % 3
         mask = paste(image, source, index, seed=1, kind=kind, area=(least, most), backend=backend)[1]
