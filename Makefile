@@ -22,6 +22,8 @@ demo: $(VENV)/.demo
 	@echo "heat maps: runs/demo/evaluation/heatmaps.png"
 
 test: $(VENV)/.test
+	# Its opencv-python would sit beside the headless one: a published AUPRO to compare with, without what it depends on.
+	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev

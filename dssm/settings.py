@@ -53,12 +53,13 @@ class Settings:
 
     # optimisation
     epochs: int | None = _setting(800, "passes over the good images; null: as many as `samples` needs")
-    samples: int = _setting(3200, "good images shown in all where epochs is null")
+    samples: int = _setting(2000, "good images shown in all where epochs is null")
     batch: int = _setting(32, "images per step, one half normal, one half pasted")
-    rate: float = _setting(0.03, "peak learning rate of SGD; falls to zero along a cosine")
+    optimizer: Literal["sgd", "adamw"] = _setting("sgd", "sgd as in the paper; adamw learns more from few images")
+    rate: float = _setting(0.03, "peak learning rate; falls to zero along a cosine")
     warmup: float = _setting(0.0, "share of the steps in which the rate rises to its peak")
     momentum: float = _setting(0.9, "momentum of SGD")
-    decay: float = _setting(3e-5, "weight decay")
+    decay: float = _setting(3e-5, "weight decay; adamw takes it apart from the gradient")
     precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "auto: bfloat16 where the hardware has it")
     checkpoint: float = _setting(20.0, "least seconds between two checkpoints, which are written at the ends of epochs")
     seed: int = _setting(0, "fixes the weights, the order of the images and every patch")
@@ -194,11 +195,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "size": None,
         "pixels": 192 * 192,
         "epochs": None,
-        "samples": 3200,
+        "samples": 2000,
+        "optimizer": "adamw",
+        "rate": 1e-3,
+        "decay": 0.01,
         "warmup": 0.1,
+        "alpha": (0.2, 0.8),
         "area": (0.0, 0.1),
         "segment": True,
-        "segment_weight": 10.0,
         "pooled_stages": (2, 3, 4),
         "map": "segmentation",
     },
@@ -207,10 +211,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pixels": 192 * 448,
         "epochs": None,
         "samples": 12000,
+        "optimizer": "adamw",
+        "rate": 1e-3,
+        "decay": 0.01,
         "warmup": 0.05,
+        "alpha": (0.2, 0.8),
         "area": (0.0, 0.1),
         "segment": True,
-        "segment_weight": 10.0,
         "pooled_stages": (2, 3, 4),
         "map": "segmentation",
     },

@@ -47,7 +47,8 @@ void select_stronger(int64_t count, const Real* above, const Real* left, const R
   }
 }
 
-// Central differences of one row after the other, from the channel of largest magnitude; zero across the image's borders.
+// Central differences of one row after the other, from the channel of largest magnitude; zero across the image's
+// borders.
 template <typename Pixel, typename Real>
 class Gradient {
  public:
@@ -114,7 +115,8 @@ struct Edges {
 
 // The bin of an angle is the number of edges that it has reached; turns (dx, dy) into the upper half plane.
 template <typename Real>
-void find_bins(Real* __restrict dy, Real* __restrict dx, int64_t width, const Edges<Real>& edges, int32_t* __restrict bins) {
+void find_bins(Real* __restrict dy, Real* __restrict dx, int64_t width, const Edges<Real>& edges,
+               int32_t* __restrict bins) {
   for (int64_t x = 0; x < width; ++x) {
     const Real side = dy[x] == 0 ? dx[x] : dy[x], sign = side < 0 ? Real(-1) : Real(1);
     dy[x] *= sign;
@@ -226,25 +228,53 @@ Real arctan2(Real dy, Real dx) {
   const Real polynomial =
       Real(0.9997878412794807) +
       power * (Real(-0.3258083974640975) + power * (Real(0.1555786518463281) + power * Real(-0.04432655554792128)));
-  Real angle = ratio * polynomial;
-  angle = ay > ax ? Real(kPi / 2) - angle : angle;
-  return (dy < 0) != (dx < 0) ? Real(kPi) - angle : angle;
+  const Real acute = ratio * polynomial;
+  const Real angle = ay > ax ? Real(kPi / 2) - acute : acute;
+  return dy * dx < 0 ? Real(kPi) - angle : angle;
 }
 
-// A magnitude shared by the bins whose centres enclose its angle.
+// The votes of a row: every magnitude is shared by the two bins whose centres enclose its angle.
 template <typename Real>
-struct Vote {
-  int32_t lower, upper;
-  Real to_lower, to_upper;
+struct Votes {
+  explicit Votes(int64_t width) : lower(width), upper(width), to_lower(width), to_upper(width) {}
+
+  std::vector<int32_t> lower, upper;
+  std::vector<Real> to_lower, to_upper;
 };
 
 template <typename Real>
-Vote<Real> share(Real dy, Real dx, Real magnitude, int64_t orientations) {
-  const int32_t n = static_cast<int32_t>(orientations);
-  const Real position = arctan2(dy, dx) * Real(n / kPi) - Real(0.5);
-  const int32_t floor = position >= 0 ? static_cast<int32_t>(position) : -1;  // position >= -0.5, or NaN
-  const Real to_upper = magnitude * (position - floor);
-  return {floor < 0 ? n - 1 : floor, floor + 1 == n ? 0 : floor + 1, magnitude - to_upper, to_upper};
+void share(const Real* dy, const Real* dx, const Real* magnitude, int64_t width, int32_t orientations,
+           int32_t* __restrict lower, int32_t* __restrict upper, Real* __restrict to_lower, Real* __restrict to_upper) {
+  const Real per_radian = Real(orientations / kPi);
+  for (int64_t x = 0; x < width; ++x) {
+    const Real position = arctan2(dy[x], dx[x]) * per_radian - Real(0.5);
+    const int32_t floor = static_cast<int32_t>(std::max(Real(-0.5), position) + 1) - 1;  // -1 for a NaN
+    to_upper[x] = magnitude[x] * (position - floor);
+    to_lower[x] = magnitude[x] - to_upper[x];
+    lower[x] = floor < 0 ? orientations - 1 : floor;
+    upper[x] = floor + 1 == orientations ? 0 : floor + 1;
+  }
+}
+
+// What the pixels of one column of a cell give to the cells of the blocks around it.
+template <typename Real>
+struct Part {
+  int64_t offset;  // of a histogram, from the first of the blocks that hold the cell
+  Real weight;
+};
+
+template <typename Real>
+std::vector<std::vector<Part<Real>>> split(const Window<Real>& across, int64_t cell, int64_t count, int64_t bins) {
+  std::vector<std::vector<Part<Real>>> parts(cell);
+  for (int64_t x = 0; x < cell; ++x) {
+    for (int64_t block = 0; block < count; ++block) {
+      for (int64_t i = 0; i < count; ++i) {
+        const Real weight = across(i, (count - 1 - block) * cell + x);
+        if (weight != 0) parts[x].push_back({(block * count + i) * bins, weight});
+      }
+    }
+  }
+  return parts;
 }
 
 template <typename Real>
@@ -265,29 +295,30 @@ void opencv(const Image<Pixel>& image, Real* out, const HogSettings& settings) {
   const double sigma = (height * cell_height + width * cell_width) / 8.0;
   const Window<Real> down(cell_height, height, sigma), across(cell_width, width, sigma);
   Gradient<Pixel, Real> gradient(image, settings.sqrt);
-  std::vector<Real> line(block_columns * width * n);  // (block column, cell column, bin)
+  const auto parts = split(across, cell_width, width, n);
+  Votes<Real> votes(image.width);
+  // (block column, cell column, bin), with the blocks that reach over the left and the right border.
+  std::vector<Real> line((columns + width - 1) * width * n);
   std::fill_n(out, block_columns * block_rows * count, Real(0));
 
-  const auto gather = [&](int64_t x) {
-    const Vote<Real> vote = share(gradient.dy[x], gradient.dx[x], gradient.magnitude[x], n);
-    const int64_t first = std::max<int64_t>(x / cell_width - width + 1, 0);
-    const int64_t last = std::min(x / cell_width, block_columns - 1);
-    for (int64_t block = first; block <= last; ++block) {
-      for (int64_t cell = 0; cell < width; ++cell) {
-        const Real weight = across(cell, x - block * cell_width);
-        if (weight == 0) continue;
-        Real* histogram = &line[(block * width + cell) * n];
-        histogram[vote.lower] += weight * vote.to_lower;
-        histogram[vote.upper] += weight * vote.to_upper;
+  const auto gather = [&](int64_t column) {
+    Real* blocks = &line[column * width * n];
+    for (int64_t i = 0; i < cell_width; ++i) {
+      const int64_t x = column * cell_width + i;
+      const int32_t lower = votes.lower[x], upper = votes.upper[x];
+      const Real to_lower = votes.to_lower[x], to_upper = votes.to_upper[x];
+      for (const Part<Real>& part : parts[i]) {
+        blocks[part.offset + lower] += part.weight * to_lower;
+        blocks[part.offset + upper] += part.weight * to_upper;
       }
     }
   };
   const auto spread = [&](int64_t row, int64_t cell, Real weight) {
+    const Real* from = &line[(width - 1) * width * n];
     for (int64_t column = 0; column < block_columns; ++column) {
-      for (int64_t i = 0; i < width; ++i) {
+      for (int64_t i = 0; i < width; ++i, from += n) {
         Real* histogram = out + (column * block_rows + row) * count + (i * height + cell) * n;
-        const Real* votes = &line[(column * width + i) * n];
-        for (int64_t bin = 0; bin < n; ++bin) histogram[bin] += weight * votes[bin];
+        for (int64_t bin = 0; bin < n; ++bin) histogram[bin] += weight * from[bin];
       }
     }
   };
@@ -295,7 +326,9 @@ void opencv(const Image<Pixel>& image, Real* out, const HogSettings& settings) {
   for (int64_t y = 0; y < rows * cell_height; ++y) {
     gradient.visit(y);
     std::fill(line.begin(), line.end(), Real(0));
-    for (int64_t x = 0; x < columns * cell_width; ++x) gather(x);
+    share(gradient.dy.data(), gradient.dx.data(), gradient.magnitude.data(), image.width, static_cast<int32_t>(n),
+          votes.lower.data(), votes.upper.data(), votes.to_lower.data(), votes.to_upper.data());
+    for (int64_t column = 0; column < columns; ++column) gather(column);
     const int64_t first = std::max<int64_t>(y / cell_height - height + 1, 0);
     const int64_t last = std::min(y / cell_height, block_rows - 1);
     for (int64_t row = first; row <= last; ++row) {
@@ -323,7 +356,7 @@ void hog_cpu(const Pixel* image, Real* out, const std::array<int64_t, 4>& size, 
   });
 }
 
-#define DSSM_HOG(Pixel, Real)                                                                   \
+#define DSSM_HOG(Pixel, Real)                                                                              \
   template void hog_cpu(const Pixel*, Real*, const std::array<int64_t, 4>&, const std::array<int64_t, 4>&, \
                         const HogSettings&, int)
 DSSM_HOG(uint8_t, float);

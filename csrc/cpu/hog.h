@@ -18,7 +18,8 @@ struct HogSettings {
 };
 
 // Histograms of oriented gradients of a batch. `size` and `stride` are of (batch, channels, height, width), strides in
-// elements; `out` is contiguous. Instantiated for <uint8_t, float>, <uint8_t, double>, <float, float>, <double, double>.
+// elements; `out` is contiguous. Instantiated for <uint8_t, float>, <uint8_t, double>, <float, float>, <double,
+// double>.
 template <typename Pixel, typename Real>
 void hog_cpu(const Pixel* image, Real* out, const std::array<int64_t, 4>& size, const std::array<int64_t, 4>& stride,
              const HogSettings& settings, int threads);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Histograms of oriented gradients, one pass over the rows of an image (csrc/cpu/hog.cpp)."""
+
 from __future__ import annotations
 
 import torch
@@ -9,7 +10,13 @@ from dssm.ops.hog import length
 
 
 def hog(
-    image: torch.Tensor, orientations: int, cell: list[int], block: list[int], norm: str, sqrt: bool, mode: str
+    image: torch.Tensor,
+    orientations: int,
+    cell: list[int],
+    block: list[int],
+    norm: str,
+    sqrt: bool,
+    mode: str,
 ) -> torch.Tensor:
     """(B, C, H, W) -> (B, D)."""
     if image.dtype in (torch.float16, torch.bfloat16):

@@ -59,3 +59,24 @@ def interval(name: str, value: Sequence[float], lo: float, hi: float) -> None:
     """`value` is a pair with lo <= value[0] <= value[1] <= hi."""
     if len(value) != 2 or not lo <= value[0] <= value[1] <= hi:
         raise InputError(f"{name} must be a pair with {lo} <= first <= second <= {hi}, not {tuple(value)}")
+
+
+def seed(value: int) -> None:
+    """An integer that the 64-bit key holds."""
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InputError(f"seed must be an integer with 0 <= seed < 2^63, not {value!r}")
+
+
+def resolution(value: Sequence[int]) -> None:
+    """A non-empty range of exponents."""
+    integers = all(isinstance(bound, int) for bound in value)
+    if len(value) != 2 or not integers or not 0 <= value[0] < value[1] <= 16:
+        raise InputError(
+            f"resolution must be two integers with 0 <= first < second <= 16, not {tuple(value)}"
+        )
+
+
+def source(value: torch.Tensor, image: torch.Tensor) -> None:
+    """A batch like the image's, so that the two can be mixed."""
+    tensor("source", value, dims=4, dtypes=(image.dtype,))
+    shape("source", value, image.shape, "image")

@@ -7,7 +7,6 @@ import torch
 from dssm.errors import InputError
 from dssm.ops import _check
 from dssm.ops._op import define
-from dssm.ops.perlin import check_seed
 
 _augment = define(
     "augment",
@@ -35,7 +34,7 @@ def augment(
     _check.index(index)
     _check.shape("index", index, image.shape[:1], "image")
     _check.same_device(image=image, index=index)
-    check_seed(seed)
+    _check.seed(seed)
     if not isinstance(count, int) or not 0 <= count <= 6:
         raise InputError(f"count must be an integer from 0 to 6, not {count!r}")
     return _augment(image, index, seed, count, backend or "")

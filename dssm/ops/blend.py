@@ -35,16 +35,10 @@ def blend(
     devices.
     """
     _check.images("image", image)
-    check_source(source, image)
+    _check.source(source, image)
     _check.tensor("mask", mask, dims=3, dtypes=(torch.bool,))
     _check.shape("mask", mask, (image.shape[0], *image.shape[2:]), "image")
     _check.tensor("alpha", alpha, dims=1, dtypes=(torch.float32, torch.float64))
     _check.shape("alpha", alpha, image.shape[:1], "image")
     _check.same_device(image=image, source=source, mask=mask, alpha=alpha)
     return _blend(image, source, mask, alpha, backend or "")
-
-
-def check_source(source: torch.Tensor, image: torch.Tensor) -> None:
-    """A batch like the image's, so that the two can be mixed."""
-    _check.tensor("source", source, dims=4, dtypes=(image.dtype,))
-    _check.shape("source", source, image.shape, "image")

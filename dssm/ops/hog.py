@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Histograms of oriented gradients."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,13 +16,13 @@ MODES = ("skimage", "opencv")
 
 
 def length(height: int, width: int, *, orientations: int, cell: Sequence[int], block: Sequence[int]) -> int:
-    """D, the number of features of an image."""
+    """D, the number of features of an image: that of its blocks times cells in a block times bins."""
     rows, columns = height // cell[0] - block[0] + 1, width // cell[1] - block[1] + 1
     return rows * columns * block[0] * block[1] * orientations
 
 
 def _fake(
-    image: torch.Tensor, orientations: int, cell: list[int], block: list[int], norm: str, sqrt: bool, mode: str
+    image: torch.Tensor, orientations: int, cell: list[int], block: list[int], *_: object
 ) -> torch.Tensor:
     dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
     count = length(image.shape[2], image.shape[3], orientations=orientations, cell=cell, block=block)
@@ -30,7 +31,8 @@ def _fake(
 
 _hog = define(
     "hog",
-    "(Tensor image, int orientations, int[] cell, int[] block, str norm, bool sqrt, str mode, str backend) -> Tensor",
+    "(Tensor image, int orientations, int[] cell, int[] block, str norm, bool sqrt, str mode, str backend) "
+    "-> Tensor",
     fake=_fake,
     differentiable=("image",),
 )
@@ -47,23 +49,26 @@ def hog(
     mode: str = "skimage",
     backend: str | None = None,
 ) -> torch.Tensor:
-    """Histograms of oriented gradients of unsigned angle (Dalal and Triggs, CVPR 2005; the target of the paper's eq. 5).
+    """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005), the target of the paper's eq. 5.
 
-    image: (B, C, H, W) uint8 or floating, any strides. Values are used as they are: uint8 is not divided by 255.
-    orientations: number of bins in [0, 180) degrees. cell: pixels (rows, columns). block: cells (rows, columns); blocks
-    move by one cell. Rows and columns that fill no cell only serve as neighbours. sqrt: take the root of the image first
-    (gamma compression); negative values become NaN.
-    Returns (B, D) float32, or float64 for float64, D = (H // cell[0] - block[0] + 1) (W // cell[1] - block[1] + 1)
-    block[0] block[1] orientations; 3780 for 128 x 64 pixels.
+    image: (B, C, H, W) uint8 or floating, any strides. Values are used as they are, uint8 unscaled.
+    orientations: number of bins in [0, 180) degrees.
+    cell: pixels (rows, columns); what fills no cell at the bottom and on the right serves as neighbours only.
+    block: cells (rows, columns); blocks move by one cell.
+    sqrt: take the square root of the image first (gamma compression); negative values become NaN.
+    Returns (B, D) float32, or float64 for float64; D is `length`, 3780 for 128 x 64 pixels.
 
-    mode "skimage" equals skimage.feature.hog(..., channel_axis), for norm "L1", "L1-sqrt", "L2" and "L2-Hys": hard bins,
-    mean over a cell, row-major order; eps is 1e-5.
-    mode "opencv" equals cv2.HOGDescriptor(winSize, blockSize, blockStride=cell, cellSize, nbins) on images with values in
-    0..255, with gamma correction iff `sqrt`, only norm "L2-Hys": votes shared between bins and cells, Gaussian window,
-    column-major order, cv2's approximate arc tangent. Of channels of equal magnitude the first one votes.
+    mode "skimage" equals skimage.feature.hog(..., channel_axis), for norm "L1", "L1-sqrt", "L2" and "L2-Hys":
+    hard bins, mean over a cell, row-major order, eps 1e-5. Bytes fall into the same bins exactly; among
+    floats, rounding decides on a bin's edge and between channels of equal magnitude.
+    mode "opencv" equals cv2.HOGDescriptor(winSize, blockSize, blockStride=cell, cellSize, nbins) on images
+    with values in 0..255, with gamma correction iff `sqrt`, only norm "L2-Hys": votes shared between bins and
+    cells, Gaussian window, column-major order, cv2's approximate arc tangent. Of channels of equal magnitude
+    the first one votes.
 
-    Computes in float32 (float64 for float64), also under autocast. Differentiable with respect to a floating image: the
-    bins of mode "skimage" and the choice of the channel are held fixed, and a pixel of zero gradient contributes zero.
+    Computes in float32 (float64 for float64), also under autocast. Differentiable with respect to a floating
+    image: the bins of mode "skimage" and the choice of the channel are held fixed, and a pixel of zero
+    gradient contributes zero.
     Raises InputError for wrong shapes, dtypes and settings, and for an image smaller than one block.
     """
     _check.images("image", image)
@@ -79,8 +84,8 @@ def hog(
     least = (block[0] * cell[0], block[1] * cell[1])
     if image.shape[1] < 1 or image.shape[2] < least[0] or image.shape[3] < least[1]:
         raise InputError(
-            f"image must have a channel and at least {least[0]} rows and {least[1]} columns to hold one block, "
-            f"not shape {tuple(image.shape)}"
+            f"image must have a channel, at least {least[0]} rows and at least {least[1]} columns "
+            f"to hold a block, not shape {tuple(image.shape)}"
         )
     with torch.autocast(image.device.type, enabled=False):
         return _hog(image, orientations, list(cell), list(block), norm, sqrt, mode, backend or "")

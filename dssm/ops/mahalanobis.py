@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mahalanobis distance."""
+
 from __future__ import annotations
 
 import torch
@@ -8,7 +9,7 @@ from dssm.ops import _check
 from dssm.ops._op import define
 
 
-def _fake(x: torch.Tensor, mean: torch.Tensor, whiten: torch.Tensor) -> torch.Tensor:
+def _fake(x: torch.Tensor, *_: object) -> torch.Tensor:
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     return x.new_empty((x.shape[0], *x.shape[2:]), dtype=dtype)
 
@@ -24,13 +25,14 @@ _mahalanobis = define(
 def mahalanobis(
     x: torch.Tensor, mean: torch.Tensor, whiten: torch.Tensor, *, backend: str | None = None
 ) -> torch.Tensor:
-    """Distance of features to Gaussians, d = || whiten (x - mean) || = sqrt((x - mean)^T S^-1 (x - mean)) (eq. 9).
+    """Mahalanobis distance d = || whiten (x - mean) || = sqrt((x - mean)^T S^-1 (x - mean)) (eq. 9).
 
-    `whiten` is any W with W^T W = S^-1: the inverse of the Cholesky factor of the covariance S, or some of its rows.
-    x (N, C), mean (C,), whiten (K, C) -> (N,).
-    x (B, C, H, W) -> (B, H, W), with one Gaussian for all, mean (C,), whiten (K, C), or one per position,
-    mean (H, W, C), whiten (H, W, K, C). All floating, any strides; mean and whiten are used in the computing dtype.
-    Computes in and returns float32, or float64 if x is float64, also under autocast.
+    whiten is any W with W^T W = S^-1, such as the inverse of the Cholesky factor of the covariance S.
+    x (N, C), mean (C,), whiten (K, C) -> (N,): points and one Gaussian.
+    x (B, C, H, W), mean (C,), whiten (K, C) -> (B, H, W): maps and one Gaussian.
+    x (B, C, H, W), mean (H, W, C), whiten (H, W, K, C) -> (B, H, W): one Gaussian per position.
+    All floating, any strides. Computes in and returns float32, or float64 if x is float64; mean and whiten
+    are cast to that, and autocast changes nothing.
     Differentiable with respect to x, with gradient zero at distance zero.
     Raises InputError for wrong shapes and dtypes.
     """

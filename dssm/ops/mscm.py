@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked convolution."""
+
 from __future__ import annotations
 
 import torch
@@ -12,9 +13,7 @@ from dssm.reference.mscm import memory_format
 ACTIVATIONS = ("sigmoid", "relu", "none")
 
 
-def _fake(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, dilation: int, activation: str
-) -> torch.Tensor:
+def _fake(x: torch.Tensor, weight: torch.Tensor, *_: object) -> torch.Tensor:
     size = (x.shape[0], weight.shape[1], *x.shape[2:])
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
 
@@ -36,13 +35,15 @@ def mscm(
     activation: str = "sigmoid",
     backend: str | None = None,
 ) -> torch.Tensor:
-    """Masked convolution Z = f(sum_i W_i * K_i + b) over the four corner windows of x padded by d zeros (eq. 6 and 7).
+    """Masked convolution f(sum_i W_i * K_i + b), K_i the corner windows of x padded by d zeros (eq. 6, 7).
 
-    x: (B, C, H, W) floating, any strides. weight: (4, Cout, C, k, k) for the top-left, top-right, bottom-left and
-    bottom-right windows, or (1, Cout, C, k, k) shared by all; k odd. The top-left window at (y, x) is X(y - d, x - d).
-    bias: (Cout,), the sum of the four, or None. dilation: d >= 1. activation f: "sigmoid", "relu" or "none".
+    x: (B, C, H, W) floating, any strides.
+    weight: (4, Cout, C, k, k) for the top-left, top-right, bottom-left and bottom-right windows, or
+    (1, Cout, C, k, k) shared by all; k odd. The top-left window at (i, j) is x at (i - d, j - d).
     For k > 1 every window is convolved with zero "same" padding of its own.
-    Returns (B, Cout, H, W) of x's dtype, channels_last if x is, else contiguous. Under autocast the tensors are cast to the autocast dtype first.
+    bias: (Cout,), the sum of the four, or None. dilation: d >= 1. activation f: "sigmoid", "relu" or "none".
+    Returns (B, Cout, H, W) of x's dtype, channels_last if x is, else contiguous.
+    Under autocast x, weight and bias are cast to the autocast dtype first.
     Differentiable with respect to x, weight and bias.
     Raises InputError for wrong shapes, dtypes, an even k and unknown activations.
     """
@@ -50,7 +51,9 @@ def mscm(
     _check.tensor("weight", weight, dims=5, dtypes=_check.FLOATS)
     windows, out, channels, k = weight.shape[:4]
     if windows not in (1, 4) or k != weight.shape[4] or k % 2 == 0:
-        raise InputError(f"weight must have shape (4 or 1, Cout, C, k, k) with odd k, not {tuple(weight.shape)}")
+        raise InputError(
+            f"weight must have shape (4 or 1, Cout, C, k, k) with odd k, not {tuple(weight.shape)}"
+        )
     if channels != x.shape[1]:
         raise InputError(f"weight must have {x.shape[1]} input channels to fit x, not {channels}")
     if bias is not None:

@@ -9,8 +9,6 @@ import torch
 from dssm.errors import InputError
 from dssm.ops import _check
 from dssm.ops._op import define
-from dssm.ops.blend import check_source
-from dssm.ops.perlin import check_resolution, check_seed
 from dssm.reference.paste import KINDS
 
 Pasted = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -75,15 +73,15 @@ def paste(
     _check.shape("index", index, image.shape[:1], "image")
     kinds = _positions(kind, index, source)
     if source is not None:
-        check_source(source, image)
+        _check.source(source, image)
     _check.same_device(image=image, source=source, index=index, kind=kinds)
-    check_seed(seed)
+    _check.seed(seed)
     if not -2 <= threshold <= 2:
         raise InputError(
             f"threshold must be a number in [-2, 2], noise lies in about [-1, 1], not {threshold}"
         )
     _check.interval("alpha", alpha, 0, 1)
-    check_resolution(resolution)
+    _check.resolution(resolution)
     _check.interval("area", area, 0, 1)
     _check.choice("connectivity", connectivity, (4, 8))
     settings = float(threshold), [*map(float, alpha)], list(resolution), [*map(float, area)], connectivity

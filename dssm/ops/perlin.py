@@ -39,21 +39,6 @@ def perlin(
     _check.index(index)
     if len(size) != 2 or min(size) < 1:
         raise InputError(f"size must be a pair of positive integers (height, width), not {tuple(size)}")
-    check_seed(seed)
-    check_resolution(resolution)
+    _check.seed(seed)
+    _check.resolution(resolution)
     return _perlin(index, list(size), seed, list(resolution), rotate, backend or "")
-
-
-def check_seed(seed: int) -> None:
-    """An integer that the 64-bit key holds."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be an integer with 0 <= seed < 2^63, not {seed!r}")
-
-
-def check_resolution(resolution: Sequence[int]) -> None:
-    """A non-empty range of exponents."""
-    integers = all(isinstance(bound, int) for bound in resolution)
-    if len(resolution) != 2 or not integers or not 0 <= resolution[0] < resolution[1] <= 16:
-        raise InputError(
-            f"resolution must be two integers with 0 <= first < second <= 16, not {tuple(resolution)}"
-        )

@@ -16,6 +16,7 @@ def component(mask: torch.Tensor, connectivity: int = 8) -> torch.Tensor:
     """
     if mask.numel() == 0:
         return mask.clone(memory_format=torch.contiguous_format)
+    mask = mask.contiguous()
     labels = label(mask, connectivity).flatten(1)  # (B, H * W)
     inside = mask.flatten(1)
     areas = torch.zeros_like(labels).scatter_add_(1, labels, inside.long())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mahalanobis distance to a Gaussian (eq. 9)."""
+
 from __future__ import annotations
 
 import torch
@@ -8,7 +9,7 @@ import torch
 def mahalanobis(x: torch.Tensor, mean: torch.Tensor, whiten: torch.Tensor) -> torch.Tensor:
     """d = sqrt((x - mu)^T S^-1 (x - mu)) = || L^-1 (x - mu) || for S = L L^T, so whiten = L^-1.
 
-    (N, C) -> (N,), (B, C, H, W) -> (B, H, W). Points that share a Gaussian are the columns of one matrix product.
+    (N, C) -> (N,), (B, C, H, W) -> (B, H, W). Points that share a Gaussian share one matrix product.
     """
     compute = torch.float64 if x.dtype == torch.float64 else torch.float32
     x, mean, whiten = x.to(compute), mean.to(compute), whiten.to(compute)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked convolution: a pixel is predicted from its diagonal neighbours alone (eq. 6 and 7)."""
+
 from __future__ import annotations
 
 import torch
@@ -11,11 +12,11 @@ _ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "none": lambda x: 
 def mscm(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, dilation: int, activation: str
 ) -> torch.Tensor:
-    """(B, C, H, W) -> (B, Cout, H, W): Z = f(sum_i weight[i] * K_i + bias), K_i the corner windows of x padded by d zeros.
+    """(B, C, H, W) -> (B, Cout, H, W): Z = f(sum_i weight[i] * K_i + bias), K_i the windows of x.
 
-    For k = 1 the four products are one convolution: window (a, b) of {0, 1}^2 is K(y, x) = X(y + (2a - 1) d, x + (2b - 1) d),
-    zero outside, so the sum reads X at distance 2d between taps from (-d, -d) on: a 2 x 2 kernel, dilation 2d, padding d.
-    For k > 1 every window has zeros of its own around it, and the sum over windows is one over four times the channels.
+    For k = 1 this is one convolution: window (a, b) in {0, 1}^2 at (i, j) is x at (i - d + 2da, j - d + 2db),
+    zero outside, so its weight is the tap (a, b) of a 2 x 2 kernel with dilation 2d and padding d.
+    For k > 1 every window ends in zeros of its own; the sum over windows is one over four times the channels.
     """
     weight = weight.expand(4, -1, -1, -1, -1)
     if weight.shape[-1] == 1:
@@ -34,7 +35,7 @@ def memory_format(x: torch.Tensor) -> torch.memory_format:
 
 
 def windows(x: torch.Tensor, dilation: int) -> list[torch.Tensor]:
-    """The top-left, top-right, bottom-left and bottom-right windows, of x's own size, of x padded by `dilation` zeros."""
+    """The four corners, each of x's own size, of x padded by `dilation` zeros: top-left, top-right, ..."""
     height, width = x.shape[2:]
     padded = F.pad(x, (dilation,) * 4)
     starts = (0, 2 * dilation)

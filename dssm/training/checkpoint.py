@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from dssm.errors import InputError
 from dssm.files import atomic
@@ -26,10 +25,12 @@ class Progress:
 
 
 def save(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write weights, buffers and momenta; the progress goes into the file's metadata, so that both are of one moment."""
+    """Write weights, buffers and the optimiser's averages; the progress goes into the file's metadata, so that both are of one moment."""
     tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
-    for name, momentum in _momenta(network, optimizer).items():
-        tensors[f"momentum.{name}"] = momentum.contiguous()
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                tensors[f"optimizer.{key}.{name}"] = value.contiguous()
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"progress": json.dumps(vars(progress))})
 
@@ -44,12 +45,10 @@ def load(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot resume from {path}: {str(error).splitlines()[0]}") from error
     for name, parameter in network.named_parameters():
-        if f"momentum.{name}" in tensors:
-            like = torch.empty_like(parameter)  # keeps the parameter's memory format
-            optimizer.state[parameter]["momentum_buffer"] = like.copy_(tensors[f"momentum.{name}"])
+        for key in {"momentum_buffer", "exp_avg", "exp_avg_sq", "step"}:
+            value = tensors.get(f"optimizer.{key}.{name}")
+            if value is not None:
+                # An average keeps the parameter's memory format, the step is a scalar.
+                like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+                optimizer.state[parameter][key] = like.copy_(value)
     return progress
-
-
-def _momenta(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    found = {name: optimizer.state.get(p, {}).get("momentum_buffer") for name, p in network.named_parameters()}
-    return {name: momentum for name, momentum in found.items() if momentum is not None}

@@ -93,9 +93,7 @@ class _Trainer:
         self.steps_per_epoch = len(images) // self.half
         epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
-        self.optimizer = torch.optim.SGD(
-            network.parameters(), lr=settings.rate, momentum=settings.momentum, weight_decay=settings.decay
-        )
+        self.optimizer = _optimizer(network, settings)
 
     def step(self, step: int) -> dict[str, float]:
         """One update of the weights; returns the weighted losses."""
@@ -130,6 +128,13 @@ class _Trainer:
             **means,
             "images_per_second": round(sums["images"] / sums["seconds"], 1),
         }
+
+
+def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
+    common = {"lr": settings.rate, "weight_decay": settings.decay}
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=settings.momentum, **common)
+    return torch.optim.AdamW(network.parameters(), **common)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:

@@ -28,9 +28,15 @@ def losses(output: Output, batch: Batch, settings: Settings) -> dict[str, Tensor
 
 
 def segment_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Cross-entropy between the patch head (B, h, w) and the share of each of its cells that the patch (B, H, W) covers."""
+    """How far the patch head (B, h, w) is from the share of each of its cells that the patch (B, H, W) covers.
+
+    10 BCE + 1 - 2 sum(p s) / (sum(p) + sum(s)): patches are rare, which makes the cross-entropy small and its gradient
+    that of the background; the overlap (Dice, Milletari et al. 2016) of the whole batch weighs both alike.
+    """
     share = F.adaptive_avg_pool2d(masks[:, None].float(), logits.shape[1:])[:, 0]
-    return F.binary_cross_entropy_with_logits(logits, share)
+    p = logits.sigmoid()
+    overlap = (2 * (p * share).sum() + 1) / (p.sum() + share.sum() + 1)
+    return 10 * F.binary_cross_entropy_with_logits(logits, share) + 1 - overlap
 
 
 def total(terms: dict[str, Tensor]) -> Tensor:

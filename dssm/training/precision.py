@@ -13,7 +13,7 @@ def uses_bfloat16(device: torch.device, precision: str) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool({"avx512bf16", "amx_bf16"} & set(_native.load().features()))
+    return "avx512bf16" in _native.load().features()
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

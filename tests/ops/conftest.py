@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of ops share: one table of tolerances, and the memory layouts that every op must take."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -33,6 +34,15 @@ LAYOUTS = {
 }
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The tensors here are small: more threads only wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())
 def layout(request: pytest.FixtureRequest) -> Callable[[Tensor], Tensor]:
     """A function that returns a (B, ..., H, W) tensor in another memory layout."""
@@ -41,7 +51,7 @@ def layout(request: pytest.FixtureRequest) -> Callable[[Tensor], Tensor]:
 
 @pytest.fixture
 def close() -> Callable[..., None]:
-    """Assert that two tensors are equal to within the tolerance of `dtype`, by default the dtype of the first."""
+    """Assert that tensors agree to within the tolerance of `dtype`, by default that of the first."""
 
     def check(actual: Tensor, expected: Tensor, dtype: torch.dtype | None = None) -> None:
         rtol, atol = TOLERANCE[dtype or actual.dtype]
@@ -54,9 +64,3 @@ def close() -> Callable[..., None]:
 def generator() -> torch.Generator:
     """The same random numbers in every run."""
     return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def _fresh_compiler() -> Iterator[None]:
-    yield
-    torch._dynamo.reset()

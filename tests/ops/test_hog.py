@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """HOG against scikit-image and OpenCV, backends against the reference, gradients, bad input."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from skimage.feature import hog as skimage_hog
 from torch import Tensor
 
@@ -34,10 +37,16 @@ each_geometry = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEO
 
 def noise(shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype = torch.uint8) -> Tensor:
     image = torch.randint(0, 256, shape, generator=generator)
-    return image.to(dtype) if dtype == torch.uint8 else (image + torch.rand(shape, generator=generator)).to(dtype)
+    return (
+        image.to(dtype)
+        if dtype == torch.uint8
+        else (image + torch.rand(shape, generator=generator)).to(dtype)
+    )
 
 
-def skimage(image: Tensor, orientations: int, cell: Any, block: Any, norm: str = "L2-Hys", sqrt: bool = False) -> Tensor:
+def skimage(
+    image: Tensor, orientations: int, cell: Any, block: Any, norm: str = "L2-Hys", sqrt: bool = False
+) -> Tensor:
     planes = [
         skimage_hog(
             plane.numpy(),
@@ -60,24 +69,50 @@ def opencv(image: Tensor, orientations: int, cell: Any, block: Any, sqrt: bool =
     geometry = ((width, height), (block[1] * cell[1], block[0] * cell[0]), step, step, orientations)
     descriptor = cv2.HOGDescriptor(*geometry, 1, -1, 0, 0.2, True) if sqrt else cv2.HOGDescriptor(*geometry)
     planes = [np.ascontiguousarray(plane.permute(1, 2, 0).numpy()) for plane in image]
-    return torch.from_numpy(np.stack([descriptor.compute(plane, locations=[(0, 0)]).ravel() for plane in planes]))
+    return torch.from_numpy(
+        np.stack([descriptor.compute(plane, locations=[(0, 0)]).ravel() for plane in planes])
+    )
 
 
 @each_backend
 @each_geometry
 @pytest.mark.parametrize("norm", ["L1", "L1-sqrt", "L2", "L2-Hys"])
 @pytest.mark.parametrize("sqrt", [False, True])
-@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("channels", [1, 4])
 def test_equals_skimage(
-    geometry: dict, norm: str, sqrt: bool, channels: int, backend: str, generator: torch.Generator, close: Close
+    geometry: dict,
+    norm: str,
+    sqrt: bool,
+    channels: int,
+    backend: str,
+    generator: torch.Generator,
+    close: Close,
 ) -> None:
     image = noise((2, channels, 37, 29), generator)
-    close(hog(image, norm=norm, sqrt=sqrt, backend=backend, **geometry), skimage(image, norm=norm, sqrt=sqrt, **geometry))
+    close(
+        hog(image, norm=norm, sqrt=sqrt, backend=backend, **geometry),
+        skimage(image, norm=norm, sqrt=sqrt, **geometry),
+    )
+
+
+@each_backend
+def test_real_images_equal_skimage_and_opencv(
+    backend: str, real: Callable[[str], Path], close: Close
+) -> None:
+    paths = sorted(real("bsd").glob("data/*"))[::300]
+    planes = [np.asarray(Image.open(path).convert("RGB").resize((128, 256))) for path in paths]
+    image = torch.from_numpy(np.stack(planes)).permute(0, 3, 1, 2)
+    usual = GEOMETRIES["usual"]
+    for sqrt in (False, True):
+        close(hog(image, sqrt=sqrt, backend=backend), skimage(image, sqrt=sqrt, **usual))
+        close(hog(image, sqrt=sqrt, mode="opencv", backend=backend), opencv(image, sqrt=sqrt, **usual))
 
 
 @each_backend
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equals_skimage_on_floats(dtype: torch.dtype, backend: str, generator: torch.Generator, close: Close) -> None:
+def test_equals_skimage_on_floats(
+    dtype: torch.dtype, backend: str, generator: torch.Generator, close: Close
+) -> None:
     image = noise((2, 3, 128, 64), generator, dtype)
     features = hog(image, backend=backend)
     assert features.dtype == dtype
@@ -88,7 +123,7 @@ def test_equals_skimage_on_floats(dtype: torch.dtype, backend: str, generator: t
 
 @each_backend
 @pytest.mark.parametrize("orientations", [1, 4, 8, 9, 12])
-def test_every_difference_of_bytes_falls_into_the_bin_of_skimage(orientations: int, backend: str, close: Close) -> None:
+def test_every_difference_of_bytes_falls_into_the_bin_of_skimage(orientations: int, backend: str) -> None:
     """511 x 511 gradients, each alone in a cell of one pixel: exact edges such as 45 degrees included."""
     step = torch.arange(-255, 256)
     dy, dx = (grid.reshape(-1) for grid in torch.meshgrid(step, step, indexing="ij"))
@@ -127,7 +162,10 @@ def test_equals_opencv(
 ) -> None:
     # Of equal channels cv2 takes the first, but the last one in the columns left over from its vectors of 4.
     image = noise((2, channels, 61, 48), generator)
-    close(hog(image, sqrt=sqrt, mode="opencv", backend=backend, **geometry), opencv(image, sqrt=sqrt, **geometry))
+    close(
+        hog(image, sqrt=sqrt, mode="opencv", backend=backend, **geometry),
+        opencv(image, sqrt=sqrt, **geometry),
+    )
 
 
 @each_backend
@@ -223,7 +261,9 @@ def test_gradcheck_skimage(norm: str, sqrt: bool, generator: torch.Generator) ->
 def test_gradcheck_opencv(sqrt: bool, generator: torch.Generator) -> None:
     image = noise((1, 2, 6, 5), generator, torch.float64).requires_grad_()
     geometry = {"orientations": 5, "cell": (3, 2), "block": (2, 1)}
-    torch.autograd.gradcheck(lambda x: hog(x, mode="opencv", sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7)
+    torch.autograd.gradcheck(
+        lambda x: hog(x, mode="opencv", sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7
+    )
 
 
 @each_backend
@@ -232,7 +272,9 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
     for mode in ("skimage", "opencv"):
         arguments = (image, 9, [8, 8], [2, 2], "L2-Hys", False, mode, backend)
         torch.library.opcheck(torch.ops.dssm.hog.default, arguments)
-        compiled = torch.compile(lambda x, mode=mode: hog(x, mode=mode, backend=backend), fullgraph=True, backend="aot_eager")
+        compiled = torch.compile(
+            lambda x, mode=mode: hog(x, mode=mode, backend=backend), fullgraph=True, backend="aot_eager"
+        )
         close(compiled(image), hog(image, mode=mode, backend=backend))
 
 
@@ -241,7 +283,7 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
     [
         ({"image": torch.zeros(3, 16, 16)}, "image must have 4 dimensions"),
         ({"image": torch.zeros(1, 3, 16, 16, dtype=torch.int32)}, "image must be one of uint8"),
-        ({"image": torch.zeros(1, 3, 15, 16)}, "at least 16 rows and 16 columns"),
+        ({"image": torch.zeros(1, 3, 15, 16)}, "at least 16 rows and at least 16 columns"),
         ({"image": torch.zeros(1, 0, 16, 16)}, "must have a channel"),
         ({"cell": (8,)}, "cell must be two positive integers"),
         ({"block": (0, 2)}, "block must be two positive integers"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Mahalanobis distance against SciPy, its gradient, its memory and bad input."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -17,21 +18,31 @@ from dssm.ops import mahalanobis
 from dssm.reference.mahalanobis import mahalanobis as reference
 
 Close = Callable[..., None]
-BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("mahalanobis", name), ModuleType)]
+BACKENDS = [
+    name for name in ("reference", "cpu") if isinstance(backends.load("mahalanobis", name), ModuleType)
+]
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def gaussian(shape: tuple[int, ...], channels: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Means, inverse Cholesky factors and inverse covariances, one for every position of `shape`, in float64."""
+def gaussian(
+    shape: tuple[int, ...], channels: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means, inverse Cholesky factors and inverse covariances for every position of `shape`, in float64."""
     factor = torch.randn(*shape, channels, channels, generator=generator, dtype=torch.float64)
     covariance = factor @ factor.mT + torch.eye(channels, dtype=torch.float64)
     whiten = torch.linalg.inv(torch.linalg.cholesky(covariance))
-    return torch.randn(*shape, channels, generator=generator, dtype=torch.float64), whiten, torch.linalg.inv(covariance)
+    return (
+        torch.randn(*shape, channels, generator=generator, dtype=torch.float64),
+        whiten,
+        torch.linalg.inv(covariance),
+    )
 
 
 def scipy(points: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
     """(N, C) against one Gaussian."""
-    return torch.tensor([scipy_mahalanobis(point, mean, inverse) for point in points.double()], dtype=torch.float64)
+    return torch.tensor(
+        [scipy_mahalanobis(point, mean, inverse) for point in points.double()], dtype=torch.float64
+    )
 
 
 @each_backend
@@ -116,7 +127,7 @@ class LargestResult(TorchDispatchMode):
 
     elements = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204, ARG002
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
             self.elements = max(self.elements, result.untyped_storage().nbytes() // result.element_size())
@@ -136,7 +147,9 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
         mean, whiten, _ = (tensor.float() for tensor in gaussian(shape, 4, generator))
         x = torch.randn(size, generator=generator).requires_grad_()
         torch.library.opcheck(torch.ops.dssm.mahalanobis.default, (x, mean, whiten, backend))
-        compiled = torch.compile(lambda *a: mahalanobis(*a, backend=backend), fullgraph=True, backend="aot_eager")
+        compiled = torch.compile(
+            lambda *a: mahalanobis(*a, backend=backend), fullgraph=True, backend="aot_eager"
+        )
         close(compiled(x, mean, whiten), mahalanobis(x, mean, whiten, backend=backend))
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The masked convolution against eq. 6 and 7 written out, its gradients, autocast and bad input."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -36,11 +37,19 @@ def literal(x: Tensor, weight: Tensor, bias: Tensor | None, d: int) -> Tensor:
 
 
 def case(
-    size: tuple[int, ...], windows: int, k: int, generator: torch.Generator, out: int = 4, dtype: torch.dtype = torch.float64
+    size: tuple[int, ...],
+    windows: int,
+    k: int,
+    generator: torch.Generator,
+    out: int = 4,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x, weight and bias, all about as large as one."""
     x = torch.randn(size, generator=generator, dtype=dtype)
-    weight = torch.randn(windows, out, size[1], k, k, generator=generator, dtype=dtype) / (4 * size[1] * k * k) ** 0.5
+    weight = (
+        torch.randn(windows, out, size[1], k, k, generator=generator, dtype=dtype)
+        / (4 * size[1] * k * k) ** 0.5
+    )
     return x, weight, torch.randn(out, generator=generator, dtype=dtype)
 
 
@@ -84,7 +93,13 @@ def test_centre_is_masked(k: int, backend: str, generator: torch.Generator) -> N
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("k", [1, 3])
 def test_layouts_dtypes_and_activations(
-    k: int, dtype: torch.dtype, activation: str, layout: Callable, backend: str, generator: torch.Generator, close: Close
+    k: int,
+    dtype: torch.dtype,
+    activation: str,
+    layout: Callable,
+    backend: str,
+    generator: torch.Generator,
+    close: Close,
 ) -> None:
     x, weight, bias = (tensor.to(dtype) for tensor in case((2, 5, 6, 7), 4, k, generator))
     x = layout(x)
@@ -96,11 +111,12 @@ def test_layouts_dtypes_and_activations(
 
 
 @each_backend
-@pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("windows", [1, 4])
-@pytest.mark.parametrize("activation", ["sigmoid", "relu", "none"])
+@pytest.mark.parametrize(
+    ("windows", "k", "activation"),
+    [(4, 1, "sigmoid"), (4, 1, "relu"), (1, 1, "none"), (4, 3, "none"), (1, 3, "sigmoid")],
+)
 def test_gradcheck(windows: int, k: int, activation: str, backend: str, generator: torch.Generator) -> None:
-    arguments = [tensor.requires_grad_() for tensor in case((1, 2, 3, 4), windows, k, generator, out=2)]
+    arguments = [tensor.requires_grad_() for tensor in case((1, 1, 3, 4), windows, k, generator, out=2)]
     torch.autograd.gradcheck(lambda *a: mscm(*a, activation=activation, backend=backend), arguments)
 
 
