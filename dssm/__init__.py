@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Surface defect detection after training on good images only."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m dssm` is `dssm`."""
+
 from __future__ import annotations
 
 from dssm.cli import main

@@ -5,6 +5,7 @@ Every backend is a package with one module per op, whose function of the op's na
 `dssm.reference.hog.hog`, `dssm.cpu.hog.hog`, `dssm.kernels.hog.hog` (Triton), `dssm.cuda.hog.hog`.
 A module may add `<op>_backward(grad, *arguments)`; where it does not, the gradient is that of the reference.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -44,7 +45,7 @@ def explain(op: str, device: str, wanted: str | None = None) -> tuple[str, list[
     wanted = wanted or os.environ.get("DSSM_BACKEND") or "auto"
     if wanted != "auto":
         return _choose(op, device, wanted)[0], ["asked for"]
-    reasons = []
+    reasons: list[str] = []
     for backend in _DEVICES.get(device, ("reference",)):
         module = load(op, backend)
         if isinstance(module, ModuleType):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained detector on disk: model.safetensors (tensors) and model.json (everything else). No pickle."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -47,9 +48,12 @@ def check_keys(found: Mapping[str, Any], expected: set[str], path: Path, word: s
     """Raise InputError when keys are missing or foreign."""
     missing, foreign = sorted(expected - set(found)), sorted(set(found) - expected)
     if missing:
-        raise InputError(f"{path} lacks the {word} {missing[0]!r}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
+        raise InputError(
+            f"{path} lacks the {word} {missing[0]!r}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+        )
     if foreign:
         raise InputError(
-            f"{path} has the {word} {foreign[0]!r}" + (f" and {len(foreign) - 1} more" if foreign[1:] else "")
+            f"{path} has the {word} {foreign[0]!r}"
+            + (f" and {len(foreign) - 1} more" if foreign[1:] else "")
             + " that this model does not know"
         )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The detector: fit on good images, then score, evaluate, save and load."""
+
 from __future__ import annotations
 
 import os
@@ -50,7 +51,7 @@ class Evaluation:
     metrics: dict[str, Any]
     samples: tuple[Sample, ...]
     predictions: list[Prediction]
-    masks: list[Tensor | None] | None  # truth (H, W) bool at the size of the maps, None where nobody marked it
+    masks: Sequence[Tensor | None] | None  # truth (H, W) bool at the size of the maps, None where nobody marked it
 
 
 class Detector:
@@ -88,7 +89,9 @@ class Detector:
         """
         images = self._training_images(data, protocol, progress)
         if len(images) < LEAST_IMAGES:
-            raise InputError(f"{self._data_name()}: {len(images)} good images are too few; give at least {LEAST_IMAGES}")
+            raise InputError(
+                f"{self._data_name()}: {len(images)} good images are too few; give at least {LEAST_IMAGES}"
+            )
         held_out, training = self._hold_out(images)
         textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
         with torch.random.fork_rng(devices=[]):
@@ -139,7 +142,9 @@ class Detector:
 
     def evaluate(self, data: Data, *, protocol: str | None = None, progress: bool = True) -> Evaluation:
         """Metrics over the test images of a data set (see `dssm.data.discover`) or a Collection."""
-        collection = data if isinstance(data, Collection) else discover(_path(data), protocol=protocol, seed=self.settings.seed)
+        collection = (
+            data if isinstance(data, Collection) else discover(_path(data), protocol=protocol, seed=self.settings.seed)
+        )
         if not collection.test:
             raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
         predictions = self.predict([sample.path for sample in collection.test], progress=progress)
@@ -192,7 +197,8 @@ class Detector:
     def _training_images(self, data: Data, protocol: str | None, progress: bool) -> Tensor:
         """All good images at the size the network sees; remembers where they came from."""
         if isinstance(data, Tensor):
-            self.size = self.size or tuple(data.shape[2:])
+            height, width = (max(32, 32 * round(side / 32)) for side in data.shape[-2:])
+            self.size = self.size or (height, width)
             self.data = {"name": "tensor", "images": len(data)}
             return self._tensor(data)
         if isinstance(data, (str, os.PathLike)):
@@ -208,7 +214,7 @@ class Detector:
             self.size = fit_size(paths, self.settings.pixels) if paths else None
         return load_images(paths, self._size(), progress="images" if progress else None)
 
-    def _truth(self, samples: Sequence[Sample]) -> list[Tensor | None]:
+    def _truth(self, samples: Sequence[Sample]) -> Sequence[Tensor | None]:
         known = [sample for sample in samples if sample.has_truth]
         masks = iter(load_masks(known, self._size()))
         return [next(masks) if sample.has_truth else None for sample in samples]

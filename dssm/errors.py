@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors that a user can cause; each message is one sentence that says what to do."""
+
 from __future__ import annotations
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that are either whole or absent."""
+
 from __future__ import annotations
 
 import json
@@ -14,7 +15,13 @@ from typing import Any
 from dssm.errors import InputError
 
 # What a run folder holds while and after it is trained.
-CONFIG, LOG, CHECKPOINT, TENSORS, FACTS = "config.yaml", "log.csv", "checkpoint.safetensors", "model.safetensors", "model.json"
+CONFIG, LOG, CHECKPOINT, TENSORS, FACTS = (
+    "config.yaml",
+    "log.csv",
+    "checkpoint.safetensors",
+    "model.safetensors",
+    "model.json",
+)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures for people: heat on surfaces, outlines of masks, and sheets of both, drawn with Pillow alone."""
+
 from __future__ import annotations
 
 import math
@@ -70,9 +71,7 @@ def outline(image: Picture, mask: ArrayLike | Tensor, colour: Colour = (0, 230, 
     picture = np.array(as_pil(image))
     inside = torch.from_numpy(_plane(mask, "mask") != 0)
     if inside.shape != picture.shape[:2]:
-        raise InputError(
-            f"mask must have the size of its image, {picture.shape[:2]}, not {tuple(inside.shape)}"
-        )
+        raise InputError(f"mask must have the size of its image, {picture.shape[:2]}, not {tuple(inside.shape)}")
     width = max(1, round(max(picture.shape) / 320))
     grown = max_pool2d(inside[None].float(), 2 * width + 1, stride=1, padding=width)[0] > 0
     # Where a region leaves the image, the line runs along the border.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting of training and scoring in one place, the presets, and their YAML form."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -22,7 +23,7 @@ def _setting(default: Any, about: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings; the defaults are the paper's (sections III and IV-A). Raises InputError for a value that cannot be."""
+    """All settings; the defaults are the paper's (sections III, IV-A). Raises InputError for a value that cannot be."""
 
     # images
     size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
@@ -42,7 +43,9 @@ class Settings:
     classify: bool = _setting(True, "image-level task: tell normal from pasted images (Table 7, NP)")
     ways: Literal[2, 3] = _setting(3, "classes of that task: 2 normal/pasted, 3 normal/noise/scar (Table 8)")
     regress: Literal["hog", "rgb", "none"] = _setting("hog", "target of the pixel-level task (Tables 6 and 7)")
-    target: Literal["own", "clean"] = _setting("own", "whose target a pasted image predicts: its own (eq. 5) or the clean one")
+    target: Literal["own", "clean"] = _setting(
+        "own", "whose target a pasted image predicts: its own (eq. 5) or the clean one"
+    )
     regress_weight: float = _setting(100.0, "weight of the regression beside the classification")
     mask: Literal["mscm", "rectangle", "dropout", "none"] = _setting("mscm", "how features are masked (Table 9)")
     mscm_dilation: int = _setting(2, "padding d of the MSCM (eq. 6)")
@@ -69,7 +72,9 @@ class Settings:
         "pooled", "Mahalanobis distance of pooled or projected features (eq. 9), or the top of the map"
     )
     pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
-    map: Literal["mahalanobis", "segmentation"] = _setting("mahalanobis", "one Gaussian per position, or the patch head")
+    map: Literal["mahalanobis", "segmentation"] = _setting(
+        "mahalanobis", "one Gaussian per position, or the patch head"
+    )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
     smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")

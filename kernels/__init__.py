@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Triton kernels, installed as `dssm.kernels`."""
+
 from __future__ import annotations
 
 if __name__ != "dssm.kernels":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the real images are, and small images and settings to train on in seconds."""
+
 from __future__ import annotations
 
 import os

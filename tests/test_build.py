@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The extension builds without torch, and a missing compiler is said in one sentence."""
+
 from __future__ import annotations
 
 import os
@@ -42,7 +43,9 @@ def test_the_extension_links_no_openmp_of_its_own() -> None:
         pytest.skip("readelf is Linux's")
     from dssm import _native
 
-    listed = subprocess.run(["readelf", "-d", _native.load().__file__], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["readelf", "-d", _native.load().__file__], capture_output=True, text=True, check=True
+    ).stdout
     assert "libstdc++" in listed
     assert "gomp" not in listed
     assert "libtorch" not in listed

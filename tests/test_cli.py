@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line as a user meets it, and every kind of bad input: one message, status 2, nothing left behind."""
+
 from __future__ import annotations
 
 import csv
@@ -156,7 +157,9 @@ class TestBadInput:
         assert "20_mask.png" in refused(capsys, "evaluate", trained, data, "--out", tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
-    def test_a_run_folder_that_exists(self, good_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_run_folder_that_exists(
+        self, good_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         (tmp_path / "notes.txt").write_text("mine")
         assert "exists already" in refused(capsys, "train", good_folder, "--out", tmp_path, *FAST)
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

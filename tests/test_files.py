@@ -34,7 +34,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write .*file/sub/a.txt"):
+    with pytest.raises(InputError, match=r"cannot write .*file/sub/a\.txt"):
         files.write_text(tmp_path / "file" / "sub" / "a.txt", "x")
 
 
@@ -49,5 +49,5 @@ def test_json_refuses_nan_and_names_broken_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "a.json", float("nan"))
     (tmp_path / "b.json").write_text("{")
-    with pytest.raises(InputError, match="b.json is not valid JSON"):
+    with pytest.raises(InputError, match=r"b\.json is not valid JSON"):
         files.read_json(tmp_path / "b.json")

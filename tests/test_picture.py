@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures: what they show, and that no size of image breaks them."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -28,9 +29,7 @@ def test_colormap_ends_and_order() -> None:
 
 def test_colormap_equals_opencv_inferno() -> None:
     cv2 = pytest.importorskip("cv2")
-    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[
-        :, 0, ::-1
-    ].astype(int)
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1].astype(int)
     ours = colormap(np.arange(256)[None] / 255)[0].astype(int)
     assert np.abs(ours - table).max() <= 7  # sixteen control points for a table of 256
 
@@ -81,9 +80,7 @@ def test_outline_closes_along_the_border() -> None:
 
 
 def test_outline_of_nothing_changes_nothing() -> None:
-    assert np.array_equal(
-        np.asarray(outline(grey(5, 6), torch.zeros(5, 6, dtype=torch.bool))), np.full((5, 6, 3), 128)
-    )
+    assert np.array_equal(np.asarray(outline(grey(5, 6), torch.zeros(5, 6, dtype=torch.bool))), np.full((5, 6, 3), 128))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 3000), (3000, 1), (7, 13), (230, 1130)])
@@ -92,9 +89,7 @@ def test_every_size_makes_a_sheet(height: int, width: int) -> None:
     mask = torch.zeros(height, width, dtype=torch.bool)
     mask[height // 2, width // 2] = True
     row = [image, outline(image, mask), overlay(image, mask.float(), 0, 1)]
-    page = sheet(
-        [row, row[:2]], headers=["image", "truth", "heat"], captions=["a", "b " * 500], title="t", cell=100
-    )
+    page = sheet([row, row[:2]], headers=["image", "truth", "heat"], captions=["a", "b " * 500], title="t", cell=100)
     assert page.mode == "RGB"
     assert page.width == 2 * 16 + 3 * 100 + 2 * 6
     assert page.height < 500

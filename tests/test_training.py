@@ -82,7 +82,9 @@ def test_the_seed_fixes_the_weights(surfaces: Tensor, textures: Tensor, tiny: Se
     train(first, surfaces, textures, tiny, progress=False)
     torch.manual_seed(99)  # the caller's generator must not matter
     train(second, surfaces, textures, tiny, progress=False)
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
     torch.manual_seed(5)
     train(first, surfaces, textures, tiny, progress=False)
     assert torch.equal(torch.random.get_rng_state(), before)  # and is left alone

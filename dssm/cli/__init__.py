@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `dssm train`, `evaluate`, `predict`, `settings` and `info`, a file each."""
+
 from __future__ import annotations
 
 import sys

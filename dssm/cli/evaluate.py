@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dssm evaluate`."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -30,7 +31,9 @@ COLUMNS = {
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: RUN/evaluation]")
 @click.option("--rows", default=12, show_default=True, help="Images on the heat-map sheet.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
-def evaluate(run: Path, data: str | None, protocol: str | None, out: Path | None, rows: int, device: str | None) -> None:
+def evaluate(
+    run: Path, data: str | None, protocol: str | None, out: Path | None, rows: int, device: str | None
+) -> None:
     """Measure the model in RUN on test images whose defects are known.
 
     DATA is by default what the model was trained on; of a data set with a split, the test part counts. Prints a table
@@ -78,4 +81,6 @@ def write_scores(path: Path, evaluation: Evaluation, threshold: float) -> None:
         writer = csv.writer(file)
         writer.writerow(["file", "kind", "score", "threshold", "anomalous"])
         for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):
-            writer.writerow([sample.path, sample.kind, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)])
+            writer.writerow(
+                [sample.path, sample.kind, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)]
+            )

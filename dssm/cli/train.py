@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dssm train`."""
+
 from __future__ import annotations
 
 import sys
@@ -19,14 +20,18 @@ from dssm.settings import PRESETS, Settings, preset, read_config
 @click.argument("data", required=False)
 @click.option("--out", "run", required=True, type=click.Path(path_type=Path), help="Folder for the trained model; new.")
 @click.option("--preset", "name", type=click.Choice(list(PRESETS)), help="Where settings start from.  [default: quick]")
-@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml."
+)
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
 @click.option("--size", help="What the network sees: 256, 192x448 (height x width), or auto to keep the aspect ratio.")
 @click.option("--epochs", type=int, help="Passes over the good images.")
 @click.option("--batch", type=int, help="Images per step.")
 @click.option("--seed", type=int, help="Fixes everything random; for BSData it also picks the split or fold.")
 @click.option("--textures", help="Folder of images to paste texture from, or builtin.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any setting of `dssm settings`; repeatable.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any setting of `dssm settings`; repeatable."
+)
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 def train(
@@ -118,7 +123,9 @@ def _size(text: str) -> list[int] | None:
 def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
     """Make the run folder, with all that is needed to repeat or resume the run."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise InputError(f"{run} exists already; choose another --out, or go on with it: dssm train --resume --out {run}")
+        raise InputError(
+            f"{run} exists already; choose another --out, or go on with it: dssm train --resume --out {run}"
+        )
     heading = "".join(yaml.safe_dump({key: value}) for key, value in source.items())
     files.write_text(run / CONFIG, heading + settings.as_yaml())
 

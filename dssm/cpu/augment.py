@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The six RandAugment operations, in place on a copy (csrc/cpu/augment.cpp)."""
+
 from __future__ import annotations
 
 import torch
@@ -10,7 +11,5 @@ from dssm.cpu import lib
 def augment(image: torch.Tensor, index: torch.Tensor, seed: int, count: int) -> torch.Tensor:
     """(B, C, H, W) uint8 -> the same, contiguous."""
     out = image.clone(memory_format=torch.contiguous_format)
-    lib.augment(
-        out.data_ptr(), index.data_ptr(), index.stride(0), out.shape, seed, count, torch.get_num_threads()
-    )
+    lib.augment(out.data_ptr(), index.data_ptr(), index.stride(0), out.shape, seed, count, torch.get_num_threads())
     return out

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Equation 3 over strided images (csrc/cpu/blend.cpp)."""
+
 from __future__ import annotations
 
 import torch

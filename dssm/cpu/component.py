@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Largest connected component by union-find over runs (csrc/cpu/component.cpp)."""
+
 from __future__ import annotations
 
 import torch

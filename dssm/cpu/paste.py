@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PasteNoise, scars and patches, an image per thread (csrc/cpu/paste.cpp)."""
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a folder that the user names to tensors of images, masks and textures."""
+
 from __future__ import annotations
 
 from dssm.data.cache import load_images, load_masks

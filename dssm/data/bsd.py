@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A clone of BSData, the ball screw drives of Schlagenhauf et al.: data/*.jpg, and label/*.json for the defective."""
+
 from __future__ import annotations
 
 import re

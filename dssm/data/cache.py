@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """All images of a list, resized, in one tensor; and their masks."""
+
 from __future__ import annotations
 
 import os

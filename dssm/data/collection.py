@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the folder that the user names to a Collection, whatever way the data lies on the disk."""
+
 from __future__ import annotations
 
 from pathlib import Path

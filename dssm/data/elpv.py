@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The solar cells of the package `elpv-dataset` (Buerhop-Lutz et al. 2018; Deitsch et al. 2019), 2624 of 300x300."""
+
 from __future__ import annotations
 
 from importlib.util import find_spec

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of good images, flat or nested: everything is for training."""
+
 from __future__ import annotations
 
 from pathlib import Path

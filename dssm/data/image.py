@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One image file, whatever its format, as 8-bit RGB; and the mask that marks its defects."""
+
 from __future__ import annotations
 
 import struct

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Defects outlined in labelme: polygons and rectangles in a JSON file, drawn into a mask."""
+
 from __future__ import annotations
 
 from pathlib import Path

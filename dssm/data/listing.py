@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding image files. Hidden files and files that are no images are passed over; the order is always sorted."""
+
 from __future__ import annotations
 
 import glob

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layout of MVTec AD: train/good, test/good, test/CLASS and ground_truth/CLASS."""
+
 from __future__ import annotations
 
 from collections import defaultdict

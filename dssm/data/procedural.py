@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Textures out of nothing: patterns from plain formulas, in random colours, the same for the same seed."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

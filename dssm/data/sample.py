@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a data set is: image files, each good or of a defect class, split into training and test."""
+
 from __future__ import annotations
 
 import hashlib
@@ -56,6 +57,7 @@ def draw(samples: list[Sample], count: int, seed: int) -> tuple[list[Sample], li
 
     A sample's rank is a hash of seed and file name, so the draw depends on no library's random numbers.
     """
+
     def rank(sample: Sample) -> bytes:
         return hashlib.sha256(f"{seed}/{sample.path.name}".encode()).digest()
 

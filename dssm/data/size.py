@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The size that images are resized to: as the user writes it, or as the images suggest."""
+
 from __future__ import annotations
 
 import math

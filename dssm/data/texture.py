@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images that anomalies are made of: I_e of eq. 3, textures unlike the images under inspection."""
+
 from __future__ import annotations
 
 from importlib.util import find_spec

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Detection and localisation metrics on raw scores of any range."""
+
 from __future__ import annotations
 
 from dssm.metrics.exact import aupro, auroc, average_precision, f1_max

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns what users pass as scores, labels, maps and masks into CPU tensors, or says what is wrong with it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -36,18 +37,14 @@ def as_truth(values: Values, name: str) -> Tensor:
     return truth.bool()
 
 
-def as_pair(
-    scores: Values, truth: Values, names: tuple[str, str], dims: int | None = None
-) -> tuple[Tensor, Tensor]:
+def as_pair(scores: Values, truth: Values, names: tuple[str, str], dims: int | None = None) -> tuple[Tensor, Tensor]:
     """Scores and their truth, of the same shape and of `dims` dimensions where that is given."""
     a, b = as_scores(scores, names[0]), as_truth(truth, names[1])
     if dims is not None and a.ndim != dims:
         wanted = "(B, H, W)" if dims == 3 else "(H, W) each"
         raise InputError(f"{names[0]} must have the shape {wanted}, not {tuple(a.shape)}")
     if a.shape != b.shape:
-        raise InputError(
-            f"{names[0]} and {names[1]} must agree in shape, not {tuple(a.shape)} and {tuple(b.shape)}"
-        )
+        raise InputError(f"{names[0]} and {names[1]} must agree in shape, not {tuple(a.shape)} and {tuple(b.shape)}")
     return a, b
 
 

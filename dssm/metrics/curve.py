@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one curve behind every metric: what lies at or above each threshold, and the integrals over it."""
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact metrics of scores that fit in memory: one sort, ties counted as ties."""
+
 from __future__ import annotations
 
 import math

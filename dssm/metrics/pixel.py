@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pixel metrics in constant memory: scores are counted in bins of their float32 bit pattern."""
+
 from __future__ import annotations
 
 import torch

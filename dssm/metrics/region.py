@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ground-truth regions, the unit that the per-region overlap counts in."""
+
 from __future__ import annotations
 
 import torch

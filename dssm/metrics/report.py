@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """All metrics of one evaluation, over the whole test set and per kind of defect."""
+
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+from torch import Tensor
 
 from dssm.data.sample import GOOD
 from dssm.errors import InputError
@@ -13,20 +16,21 @@ from dssm.metrics.checks import Images, Values, as_images, as_scores
 from dssm.metrics.exact import auroc, average_precision, f1_max
 from dssm.metrics.pixel import PixelMetrics
 
+# A mask that is None: nobody marked the defects of that image.
+Masks: TypeAlias = "Images | Sequence[Values | None] | Sequence[Tensor | None]"
 
 
 def evaluate_scores(
-    scores: Values, kinds: Sequence[str], maps: Images | None = None, masks: Images | None = None
+    scores: Values, kinds: Sequence[str], maps: Images | None = None, masks: Masks | None = None
 ) -> dict[str, Any]:
     """Image metrics, pixel metrics where ground truth exists, and both per kind of defect, ready for JSON.
 
     `scores` (N,) real; `kinds` N names, "good" for a normal image and else the kind of its defect; `maps` and
     `masks` (N, H, W), or N arrays (H, W) whose sizes may differ; a mask that is None leaves its image out of the pixel
-    metrics. Returns `image_auroc`, `image_ap`, `f1_max`
-    and `f1_threshold`; with masks also `pixel_auroc`, `pixel_ap`, `pixel_f1_max` and `pixel_aupro` (see
-    `PixelMetrics`); and `per_kind`, the same keys for each kind of defect against all good images. A value
-    that is not finite, such as a metric of a single class, is None. Raises InputError on NaN, unequal counts
-    or shapes, or masks without maps.
+    metrics. Returns `image_auroc`, `image_ap`, `f1_max` and `f1_threshold`; with masks also `pixel_auroc`, `pixel_ap`,
+    `pixel_f1_max` and `pixel_aupro` (see `PixelMetrics`); and `per_kind`, the same keys for each kind of defect against
+    all good images. A value that is not finite, such as a metric of a single class, is None. Raises InputError on NaN,
+    unequal counts or shapes, or masks without maps.
     """
     values = as_scores(scores, "scores")
     if values.shape != (len(kinds),):
@@ -51,16 +55,14 @@ def evaluate_scores(
     return {**summary(defects), "per_kind": {kind: summary([kind]) for kind in defects}}
 
 
-def _count_pixels(
-    kinds: Sequence[str], maps: Images | None, masks: Images | Sequence[Values | None]
-) -> dict[str, PixelMetrics]:
+def _count_pixels(kinds: Sequence[str], maps: Images | None, masks: Masks) -> dict[str, PixelMetrics]:
     if maps is None:
         raise InputError("masks need maps to be compared with; pass both or neither")
     if not len(maps) == len(masks) == len(kinds):
         raise InputError(f"maps and masks must be as many as kinds, {len(kinds)}, not {len(maps)} and {len(masks)}")
-    known = [i for i, mask in enumerate(masks) if mask is not None]
+    known = {i: mask for i, mask in enumerate(masks) if mask is not None}
     pixels: dict[str, PixelMetrics] = defaultdict(PixelMetrics)
-    pairs = as_images([maps[i] for i in known], [masks[i] for i in known])
+    pairs = as_images([maps[i] for i in known], list(known.values()))
     for i, (scores, truth) in zip(known, pairs, strict=True):
         pixels[kinds[i]].update(scores[None], truth[None])
     return pixels

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Channel attention by squeeze and excitation (paper, eq. 8)."""
+
 from __future__ import annotations
 
 import torch

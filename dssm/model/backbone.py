@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ResNet-18 without its classifier (paper, Table 1), with torchvision's parameter names."""
+
 from __future__ import annotations
 
 import torch
@@ -20,9 +21,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -31,7 +30,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """(B, 3, H, W) -> the four stages: (B, 64, H/4, W/4), (B, 128, H/8, W/8), (B, 256, H/16, W/16), (B, 512, H/32, W/32)."""
+    """(B, 3, H, W) -> four stages: 64 channels at H/4 x W/4, then 128, 256 and 512, each at half the size before."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HOG decoder (paper, Table 2)."""
+
 from __future__ import annotations
 
 from torch import nn

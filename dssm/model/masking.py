@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways to hide part of the features before they must predict their HOG (paper, section III-B and Table 9)."""
+
 from __future__ import annotations
 
 import torch
@@ -10,7 +11,7 @@ from dssm.settings import Settings
 
 
 class MSCM(nn.Module):
-    """Masked split convolution (eq. 6-7): every position is predicted from four diagonal neighbours, never from itself."""
+    """Masked split convolution (eq. 6-7): a position is predicted from four diagonal neighbours, never from itself."""
 
     def __init__(self, width: int, *, dilation: int = 2, kernel: int = 1, shared: bool = False) -> None:
         super().__init__()
@@ -47,7 +48,5 @@ class RectangleMask(nn.Module):
 def build(settings: Settings, width: int) -> nn.Module:
     """The masking that the settings name."""
     if settings.mask == "mscm":
-        return MSCM(
-            width, dilation=settings.mscm_dilation, kernel=settings.mscm_kernel, shared=settings.mscm_shared
-        )
+        return MSCM(width, dilation=settings.mscm_dilation, kernel=settings.mscm_kernel, shared=settings.mscm_shared)
     return {"rectangle": RectangleMask(), "dropout": nn.Dropout(0.5), "none": nn.Identity()}[settings.mask]

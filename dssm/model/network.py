@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The double self-supervised network (paper, Fig. 3)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,9 @@ TARGET_VALUES = 3780  # HOG of a 64x128 window; RGB of a 30x42 one has as many
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, so that its weights can be loaded
 
 
+Module = TypeVar("Module", bound=nn.Module)
+
+
 @dataclass
 class Output:
     """What a forward pass yields; a head that the settings switch off yields None."""
@@ -30,6 +35,10 @@ class Output:
     segmented: Tensor | None  # (B, H/4, W/4) logits
 
 
+def _channels_last(module: Module) -> Module:
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 class Network(nn.Module):
     """Backbone f, projector g and classifier W (eq. 1-2), masking, attention and decoder (eq. 4), patch head."""
 
@@ -39,7 +48,7 @@ class Network(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         width = WIDTHS[-1]
-        self.backbone = ResNet18().to(memory_format=torch.channels_last)
+        self.backbone = _channels_last(ResNet18())
         self.projector = Projector(width) if settings.classify else None
         self.classifier = Classifier(settings.ways, width) if settings.classify else None
         self.regressor = None
@@ -47,7 +56,7 @@ class Network(nn.Module):
             self.regressor = nn.Sequential(
                 masking.build(settings, width), ChannelAttention(width), Decoder(TARGET_VALUES, width)
             )
-        self.segmenter = Segmenter().to(memory_format=torch.channels_last) if settings.segment else None
+        self.segmenter = _channels_last(Segmenter()) if settings.segment else None
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 

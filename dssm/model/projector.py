@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image-level head: an MLP projector g and a linear classifier W (paper, eq. 1-2)."""
+
 from __future__ import annotations
 
 from torch import nn

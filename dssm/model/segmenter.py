@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A head that finds the pasted patch: the second task that the paper's abstract names."""
+
 from __future__ import annotations
 
 import torch.nn.functional as F
@@ -9,7 +10,7 @@ from dssm.model.backbone import WIDTHS
 
 
 class Segmenter(nn.Module):
-    """The four stages -> logits (B, H/4, W/4); coarse stages are upsampled and added to fine ones (Lin et al. 2017, FPN)."""
+    """The four stages -> logits (B, H/4, W/4); coarse stages are upsampled and added to fine ones (FPN, Lin 2017)."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -18,7 +19,7 @@ class Segmenter(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
         self.logit = nn.Conv2d(width, 1, 1)
-        nn.init.constant_(self.logit.bias, -4.0)  # patches are rare: start from a probability of 2 %
+        nn.init.constant_(self.logit.bias, -4.0)  # type: ignore[arg-type]  # patches are rare: start from 2 %
 
     def forward(self, stages: list[Tensor]) -> Tensor:
         x = self.laterals[-1](stages[-1])

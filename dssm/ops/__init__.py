@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ops: one module, one function and one word each. `backend=` and DSSM_BACKEND choose who computes."""
+
 from __future__ import annotations
 
 from dssm.ops.augment import augment

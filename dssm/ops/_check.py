@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of op arguments; every failure names the argument, what it must be and what it was."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -71,9 +72,7 @@ def resolution(value: Sequence[int]) -> None:
     """A non-empty range of exponents."""
     integers = all(isinstance(bound, int) for bound in value)
     if len(value) != 2 or not integers or not 0 <= value[0] < value[1] <= 16:
-        raise InputError(
-            f"resolution must be two integers with 0 <= first < second <= 16, not {tuple(value)}"
-        )
+        raise InputError(f"resolution must be two integers with 0 <= first < second <= 16, not {tuple(value)}")
 
 
 def source(value: torch.Tensor, image: torch.Tensor) -> None:

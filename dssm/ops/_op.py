@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How an op is made: one schema, one shape rule, and a function per backend, joined by torch.library."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ _library = torch.library.Library("dssm", "DEF")
 def define(name: str, schema: str, *, fake: Callable, differentiable: tuple[str, ...] = ()) -> Callable:
     """Register `dssm::<name>` and return it as a callable of positional arguments.
 
-    `schema` is "(Tensor image, ..., str backend) -> Tensor"; its last argument is always the backend ("" lets us choose).
+    `schema` is "(Tensor image, ..., str backend) -> Tensor"; its last argument is always the backend ("" for auto).
     `fake(*arguments)` allocates the results without computing them. Gradients of the first result flow to the tensor
     arguments named in `differentiable`, through `dssm::<name>_backward`.
     """
@@ -28,7 +29,7 @@ def define(name: str, schema: str, *, fake: Callable, differentiable: tuple[str,
 
 
 def _register(name: str, schema: str, function: Callable, fake: Callable) -> None:
-    # Not torch.library.custom_op: its first call imports the compiler, three seconds that `dssm predict` need not wait for.
+    # Not torch.library.custom_op: its first call imports the compiler, three seconds of waiting.
     _library.define(name + schema)
     _library.impl(name, function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"dssm::{name}", fake, lib=_library)
@@ -37,7 +38,10 @@ def _register(name: str, schema: str, function: Callable, fake: Callable) -> Non
 def _forward(name: str) -> Callable:
     def forward(*arguments: Any) -> Any:
         *inputs, backend = arguments
-        return backends.implementation(name, _device(inputs), backend)(*inputs)
+        device = _device(inputs)
+        # An op decides itself what it computes in; autocast would change matrix products inside a reference.
+        with torch.autocast(device.type, enabled=False):
+            return backends.implementation(name, device, backend)(*inputs)
 
     return forward
 
@@ -50,11 +54,13 @@ def _differentiate(name: str, schema: str, differentiable: tuple[str, ...]) -> N
 
     def vjp(grad: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
         *inputs, backend = arguments
-        module = backends.choose(name, _device(inputs), backend)[1]
+        device = _device(inputs)
+        module = backends.choose(name, device, backend)[1]
         kernel = getattr(module, f"{name}_backward", None)
-        return kernel(grad, *inputs) if kernel else _reference_vjp(name, positions, grad, inputs)
+        with torch.autocast(device.type, enabled=False):
+            return kernel(grad, *inputs) if kernel else _reference_vjp(name, positions, grad, inputs)
 
-    def fake_vjp(grad: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
+    def fake_vjp(_: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
         return [torch.empty_like(arguments[i]) for i in positions if arguments[i] is not None]
 
     _register(f"{name}_backward", f"(Tensor grad, {parameters.strip('()')}) -> Tensor[]", vjp, fake_vjp)
@@ -67,7 +73,7 @@ def _differentiate(name: str, schema: str, differentiable: tuple[str, ...]) -> N
         if not single:
             ctx.mark_non_differentiable(*output[1:])
 
-    def backward(ctx: Any, grad: torch.Tensor, *others: Any) -> tuple:
+    def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple:
         arguments = list(ctx.constants)
         for i, tensor in zip(ctx.tensors, ctx.saved_tensors, strict=True):
             arguments[i] = tensor

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The RandAugment operations that PasteNoise applies to its source."""
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Equation 3: a source mixed into an image, inside a mask."""
+
 from __future__ import annotations
 
 import torch

@@ -21,9 +21,7 @@ def length(height: int, width: int, *, orientations: int, cell: Sequence[int], b
     return rows * columns * block[0] * block[1] * orientations
 
 
-def _fake(
-    image: torch.Tensor, orientations: int, cell: list[int], block: list[int], *_: object
-) -> torch.Tensor:
+def _fake(image: torch.Tensor, orientations: int, cell: list[int], block: list[int], *_: object) -> torch.Tensor:
     dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
     count = length(image.shape[2], image.shape[3], orientations=orientations, cell=cell, block=block)
     return image.new_empty((image.shape[0], count), dtype=dtype)
@@ -31,8 +29,7 @@ def _fake(
 
 _hog = define(
     "hog",
-    "(Tensor image, int orientations, int[] cell, int[] block, str norm, bool sqrt, str mode, str backend) "
-    "-> Tensor",
+    "(Tensor image, int orientations, int[] cell, int[] block, str norm, bool sqrt, str mode, str backend) -> Tensor",
     fake=_fake,
     differentiable=("image",),
 )
@@ -87,5 +84,4 @@ def hog(
             f"image must have a channel, at least {least[0]} rows and at least {least[1]} columns "
             f"to hold a block, not shape {tuple(image.shape)}"
         )
-    with torch.autocast(image.device.type, enabled=False):
-        return _hog(image, orientations, list(cell), list(block), norm, sqrt, mode, backend or "")
+    return _hog(image, orientations, list(cell), list(block), norm, sqrt, mode, backend or "")

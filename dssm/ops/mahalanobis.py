@@ -43,5 +43,4 @@ def mahalanobis(
     _check.shape("mean", mean, (*positions, x.shape[1]), "x")
     _check.shape("whiten", whiten, (*positions, whiten.shape[-2], x.shape[1]), "x")
     _check.same_device(x=x, mean=mean, whiten=whiten)
-    with torch.autocast(x.device.type, enabled=False):
-        return _mahalanobis(x, mean, whiten, backend or "")
+    return _mahalanobis(x, mean, whiten, backend or "")

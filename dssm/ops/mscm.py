@@ -51,9 +51,7 @@ def mscm(
     _check.tensor("weight", weight, dims=5, dtypes=_check.FLOATS)
     windows, out, channels, k = weight.shape[:4]
     if windows not in (1, 4) or k != weight.shape[4] or k % 2 == 0:
-        raise InputError(
-            f"weight must have shape (4 or 1, Cout, C, k, k) with odd k, not {tuple(weight.shape)}"
-        )
+        raise InputError(f"weight must have shape (4 or 1, Cout, C, k, k) with odd k, not {tuple(weight.shape)}")
     if channels != x.shape[1]:
         raise InputError(f"weight must have {x.shape[1]} input channels to fit x, not {channels}")
     if bias is not None:
@@ -70,5 +68,4 @@ def mscm(
     dtypes = {tensor.dtype for tensor in (x, weight, bias) if tensor is not None}
     if len(dtypes) > 1:
         raise InputError(f"x, weight and bias must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
-    with torch.autocast(device, enabled=False):
-        return _mscm(x, weight, bias, dilation, activation, backend or "")
+    return _mscm(x, weight, bias, dilation, activation, backend or "")

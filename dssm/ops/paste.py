@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PasteNoise: a defect, its mask and its strength for every image of a batch."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -66,9 +67,7 @@ def paste(
     """
     _check.images("image", image)
     if 0 in image.shape[1:]:
-        raise InputError(
-            f"image must have at least one channel and one pixel, not shape {tuple(image.shape)}"
-        )
+        raise InputError(f"image must have at least one channel and one pixel, not shape {tuple(image.shape)}")
     _check.index(index)
     _check.shape("index", index, image.shape[:1], "image")
     kinds = _positions(kind, index, source)
@@ -77,9 +76,7 @@ def paste(
     _check.same_device(image=image, source=source, index=index, kind=kinds)
     _check.seed(seed)
     if not -2 <= threshold <= 2:
-        raise InputError(
-            f"threshold must be a number in [-2, 2], noise lies in about [-1, 1], not {threshold}"
-        )
+        raise InputError(f"threshold must be a number in [-2, 2], noise lies in about [-1, 1], not {threshold}")
     _check.interval("alpha", alpha, 0, 1)
     _check.resolution(resolution)
     _check.interval("area", area, 0, 1)

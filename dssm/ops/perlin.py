@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perlin noise, a plane per sample number."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

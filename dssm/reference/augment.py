@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The six RandAugment operations of PasteNoise, in integers, equal to Pillow bit for bit."""
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paste of equation 3: a source shows through an image inside a mask."""
+
 from __future__ import annotations
 
 import torch

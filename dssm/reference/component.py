@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Largest connected component by label propagation with pointer jumping."""
+
 from __future__ import annotations
 
 import torch
@@ -11,8 +12,8 @@ _WINDOWS = {4: ((1, 3), (3, 1)), 8: ((3, 3),)}  # the windows whose union is a p
 def component(mask: torch.Tensor, connectivity: int = 8) -> torch.Tensor:
     """(B, H, W) bool -> (B, H, W) bool.
 
-    A component is labelled with its smallest raster index, and arg max prefers the first of equal areas: so ties go to the
-    component that comes first in raster order.
+    A component is labelled with its smallest raster index, and arg max prefers the first of equal areas: so ties go to
+    the component that comes first in raster order.
     """
     if mask.numel() == 0:
         return mask.clone(memory_format=torch.contiguous_format)

@@ -82,14 +82,10 @@ def _edge(i: int, orientations: int) -> tuple[float, float]:
     return math.cos(angle), math.sin(angle)
 
 
-def _hard_votes(
-    magnitude: torch.Tensor, bins: torch.Tensor, orientations: int, cell: list[int]
-) -> torch.Tensor:
+def _hard_votes(magnitude: torch.Tensor, bins: torch.Tensor, orientations: int, cell: list[int]) -> torch.Tensor:
     """(B, H, W) -> (B, N, rows, columns): what a cell's pixels in a bin add to its mean magnitude."""
     zero = magnitude.new_zeros(())
-    votes = [
-        F.avg_pool2d(torch.where(bins == i, magnitude, zero)[:, None], cell) for i in range(orientations)
-    ]
+    votes = [F.avg_pool2d(torch.where(bins == i, magnitude, zero)[:, None], cell) for i in range(orientations)]
     return torch.cat(votes, 1)
 
 

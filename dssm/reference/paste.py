@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PasteNoise: a mask, what shows inside it, and equation 3; with CutPaste's scars and patches beside it."""
+
 from __future__ import annotations
 
 import math
@@ -68,9 +69,7 @@ def area_bounds(area: Sequence[float], height: int, width: int) -> tuple[int, in
     return math.ceil(area[0] * height * width), math.floor(area[1] * height * width)
 
 
-def noise_mask(
-    noise: torch.Tensor, threshold: float, limits: tuple[int, int], connectivity: int
-) -> torch.Tensor:
+def noise_mask(noise: torch.Tensor, threshold: float, limits: tuple[int, int], connectivity: int) -> torch.Tensor:
     """(B, H, W) noise -> (B, H, W) bool, the largest component of noise > level; never empty.
 
     level is the threshold where anything exceeds it, else peak - 0.1 |peak| with the peak of that sample. The

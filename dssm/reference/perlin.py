@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perlin noise on an unbounded lattice whose gradients are hashed, not stored."""
+
 from __future__ import annotations
 
 import math
@@ -67,9 +68,7 @@ def _gradient(seed: int, index: torch.Tensor, i: torch.Tensor, j: torch.Tensor) 
     return angle.cos().float(), angle.sin().float()
 
 
-def _noise(
-    u: torch.Tensor, v: torch.Tensor, gradient: Callable[[torch.Tensor, torch.Tensor], Node]
-) -> torch.Tensor:
+def _noise(u: torch.Tensor, v: torch.Tensor, gradient: Callable[[torch.Tensor, torch.Tensor], Node]) -> torch.Tensor:
     """(H, W) positions in 2^-32 cells -> (H, W) noise."""
     i, j = u >> 32, v >> 32
     s, t = ((position >> 8 & 0xFFFFFF).float() * 2.0**-24 for position in (u, v))

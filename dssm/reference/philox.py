@@ -5,6 +5,7 @@ Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
 one number to the next, so what happens to a sample does not depend on its batch, nor on the order, thread or
 device that works on it.
 """
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From features to scores: Gaussians of good images, image scores, anomaly maps and thresholds."""
+
 from __future__ import annotations
 
 from dssm.scores.gaussian import Gaussian, Moments

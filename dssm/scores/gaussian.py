@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gaussians of good features, accumulated in one pass (paper, eq. 9)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -65,14 +66,17 @@ class Moments:
     def gaussian(self) -> Gaussian:
         """Mean and whitening matrix L^-1 of the covariance L L^T, shrunk towards a multiple of the identity.
 
-        The amount of shrinkage is the oracle approximation (OAS) of Chen, Wiesel, Eldar and Hero 2010, which needs nothing
-        but the covariance and the count. Raises InputError for fewer than two vectors or values that are not finite.
+        The amount of shrinkage is the oracle approximation (OAS) of Chen, Wiesel, Eldar and Hero 2010, which needs
+        nothing but the covariance and the count. Raises InputError for fewer than two vectors, and for values that are
+        not finite.
         """
         if self.mean is None or self.scatter is None or self.count < 2:
             raise InputError(f"a Gaussian needs at least 2 good feature vectors, not {self.count}")
         covariance = self.scatter / self.count
         if not torch.isfinite(covariance).all():
-            raise InputError("the features of the good images are not finite: the training diverged or an input holds NaN")
+            raise InputError(
+                "the features of the good images are not finite: the training diverged or an input holds NaN"
+            )
         channels = covariance.shape[-1]
         identity = torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
         variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]  # (*P, 1, 1)
@@ -88,8 +92,8 @@ class Moments:
 def oas_shrinkage(covariance: Tensor, count: int) -> Tensor:
     """The share of the scaled identity in the OAS estimate, in [0, 1]; covariance (*P, C, C) of `count` vectors.
 
-    rho = (tr(S^2) + tr(S)^2) / ((n + 1) (tr(S^2) - tr(S)^2 / p)), at most 1: eq. 23 of the source above without its terms
-    in 2 / p, which is what scikit-learn computes.
+    rho = (tr(S^2) + tr(S)^2) / ((n + 1) (tr(S^2) - tr(S)^2 / p)), at most 1: eq. 23 of the source above without its
+    terms in 2 / p, which is what scikit-learn computes.
     """
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
     square = covariance.square().sum((-2, -1))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image scores and anomaly maps of a trained network."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -41,7 +42,7 @@ class Scorer:
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32."""
         stages = network.stages(images)
-        maps = self._map(network, stages, images.shape[2:])
+        maps = self._map(network, stages)
         if self.image is None:
             return maps.flatten(1).amax(1), maps
         return self.image.distance(self._image_features(network, stages)), maps
@@ -76,7 +77,7 @@ class Scorer:
 
     def _position_features(self, stages: list[Tensor]) -> Tensor:
         """(B, K, h, w): drawn channels of several stages, brought to the grid of 1/8 of the image's sides."""
-        size = stages[1].shape[2:]
+        size = (stages[1].shape[2], stages[1].shape[3])
         chosen = [stages[stage - 1].float() for stage in self.settings.map_stages]
         resized = [
             F.adaptive_avg_pool2d(x, size)
@@ -86,7 +87,8 @@ class Scorer:
         ]
         return torch.cat(resized, dim=1)[:, self.channels.to(resized[0].device)]
 
-    def _map(self, network: Network, stages: list[Tensor], size: tuple[int, int]) -> Tensor:
+    def _map(self, network: Network, stages: list[Tensor]) -> Tensor:
+        height, width = (4 * side for side in stages[0].shape[2:])
         if self.settings.map == "segmentation":
             assert network.segmenter is not None
             coarse = network.segmenter(stages).float()
@@ -94,12 +96,11 @@ class Scorer:
             assert self.position is not None
             features = self._position_features(stages)
             if features.shape[2:] != self.position.mean.shape[:2]:
-                raise InputError(
-                    f"this model was fitted on {[8 * n for n in self.position.mean.shape[:2]]} images, not {list(size)}"
-                )
+                fitted = [8 * side for side in self.position.mean.shape[:2]]
+                raise InputError(f"this model was fitted on {fitted} images, not {[height, width]}")
             coarse = self.position.distance(features)
-        maps = F.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-        return gaussian_blur(maps, self.settings.smooth * size[0] / 256)
+        maps = F.interpolate(coarse[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+        return gaussian_blur(maps, self.settings.smooth * height / 256)
 
 
 def _draw_channels(settings: Settings) -> Tensor:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Thresholds from good images that training never saw."""
+
 from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 

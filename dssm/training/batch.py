@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training batch: good images and their pasted twins. It depends on (seed, sample index) alone."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def make_batch(images: Tensor, textures: Tensor, index: Tensor, settings: Settin
 
 
 def make_targets(images: Tensor, regress: str) -> Tensor | None:
-    """What the decoder predicts (eq. 5): (B, 3780) float32, HOG of a 64x128 window or pixels in [-1, 1]; None for "none"."""
+    """What the decoder predicts (eq. 5): (B, 3780) float32, HOG of a 64x128 window, pixels in [-1, 1], or None."""
     if regress == "none":
         return None
     window = HOG_WINDOW if regress == "hog" else RGB_WINDOW

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training state on disk: one safetensors file, whole or absent."""
+
 from __future__ import annotations
 
 import json
@@ -25,7 +26,7 @@ class Progress:
 
 
 def save(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write weights, buffers and the optimiser's averages; the progress goes into the file's metadata, so that both are of one moment."""
+    """Write weights, buffers and the optimiser's averages, with the progress in the metadata of the same file."""
     tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: plain PyTorch, resumable at any step, the same weights every time."""
+
 from __future__ import annotations
 
 import csv
@@ -27,8 +28,7 @@ from dssm.training.loss import losses, total
 from dssm.training.precision import autocast
 
 
-
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818, like KeyboardInterrupt
     """Ctrl-C (or SIGTERM) came; what was done so far is saved if there is a run folder."""
 
 
@@ -44,8 +44,8 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train `network` in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate, images/s.
 
-    Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with `resume`
-    the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
+    Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with
+    `resume` the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
     Raises Interrupted on Ctrl-C after saving, InputError when the loss is no longer finite.
     """
     trainer = _Trainer(network, images, textures, settings)
@@ -109,7 +109,9 @@ class _Trainer:
         terms = losses(output, batch, settings)
         loss = total(terms)
         if not torch.isfinite(loss):
-            raise InputError(f"the loss is {loss.item()} at step {step + 1}; lower the setting rate, now {settings.rate:g}")
+            raise InputError(
+                f"the loss is {loss.item()} at step {step + 1}; lower the setting rate, now {settings.rate:g}"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(step, self.steps, settings)
         self.optimizer.zero_grad(set_to_none=True)
@@ -120,7 +122,9 @@ class _Trainer:
     def summary(self, state: Progress) -> dict[str, Any]:
         """The log's row of the epoch that ends with `state`."""
         sums = state.sums
-        means = {name: round(sums[name] / self.steps_per_epoch, 6) for name in sums if name not in ("images", "seconds")}
+        means = {
+            name: round(sums[name] / self.steps_per_epoch, 6) for name in sums if name not in ("images", "seconds")
+        }
         return {
             "epoch": state.step // self.steps_per_epoch,
             "step": state.step,
@@ -131,10 +135,10 @@ class _Trainer:
 
 
 def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
-    common = {"lr": settings.rate, "weight_decay": settings.decay}
+    weights, rate, decay = network.parameters(), settings.rate, settings.decay
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=settings.momentum, **common)
-    return torch.optim.AdamW(network.parameters(), **common)
+        return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
@@ -165,7 +169,7 @@ def _stop_signal() -> Iterator[threading.Event]:
         yield event  # only the main thread may take signals
         return
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(*_: Any) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()

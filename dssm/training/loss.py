@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss: L = L_CE + lambda L_MSE (eq. 2 and 5), and that of the patch head where it is on."""
+
 from __future__ import annotations
 
 import torch
@@ -33,7 +34,7 @@ def segment_loss(logits: Tensor, masks: Tensor) -> Tensor:
     10 BCE + 1 - 2 sum(p s) / (sum(p) + sum(s)): patches are rare, which makes the cross-entropy small and its gradient
     that of the background; the overlap (Dice, Milletari et al. 2016) of the whole batch weighs both alike.
     """
-    share = F.adaptive_avg_pool2d(masks[:, None].float(), logits.shape[1:])[:, 0]
+    share = F.adaptive_avg_pool2d(masks[:, None].float(), (logits.shape[1], logits.shape[2]))[:, 0]
     p = logits.sigmoid()
     overlap = (2 * (p * share).sum() + 1) / (p.sum() + share.sum() + 1)
     return 10 * F.binary_cross_entropy_with_logits(logits, share) + 1 - overlap

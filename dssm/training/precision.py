@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """When bfloat16 is worth it."""
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How to write small images of random pixels."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

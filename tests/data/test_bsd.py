@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A clone of BSData, and its two protocols."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists of images and masks as tensors."""
+
 from __future__ import annotations
 
 from pathlib import Path

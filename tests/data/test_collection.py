@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which layout a folder has, what discover refuses, and the plain folder of good images."""
+
 from __future__ import annotations
 
 from pathlib import Path

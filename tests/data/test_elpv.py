@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package elpv-dataset; a small imitation of it, and the real one where it is installed."""
+
 from __future__ import annotations
 
 from importlib.util import find_spec

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of every mode and format, broken ones, and masks."""
+
 from __future__ import annotations
 
 import json

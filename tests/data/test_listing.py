@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding image files."""
+
 from __future__ import annotations
 
 import os

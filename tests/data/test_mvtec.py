@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layout of MVTec AD."""
+
 from __future__ import annotations
 
 from pathlib import Path

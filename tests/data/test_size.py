@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sizes as the user writes them, and as the images suggest."""
+
 from __future__ import annotations
 
 from pathlib import Path

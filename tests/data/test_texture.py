@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Textures from a folder, from scikit-image and from formulas."""
+
 from __future__ import annotations
 
 from pathlib import Path

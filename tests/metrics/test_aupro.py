@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """AUPRO against the published definition written out, and against published code where it is installed."""
+
 from __future__ import annotations
 
 import math
@@ -30,9 +31,7 @@ def problem(seed: int, count: int = 4, size: tuple[int, int] = (24, 31), ties: b
 def written_out(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
     """Threshold by threshold: overlap of every region, false-positive rate, trapezoids up to the limit."""
     labelled = [label(mask, EIGHT) for mask in masks]
-    regions = [
-        (score, parts == k) for score, (parts, n) in zip(maps, labelled, strict=True) for k in range(1, n + 1)
-    ]
+    regions = [(score, parts == k) for score, (parts, n) in zip(maps, labelled, strict=True) for k in range(1, n + 1)]
     rates, overlaps = [0.0], [0.0]
     for threshold in np.unique(maps)[::-1]:
         rates.append((maps[~masks] >= threshold).mean())
@@ -54,9 +53,7 @@ def test_aupro_equals_its_definition(limit: float, ties: bool) -> None:
 
 @pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
 def test_aupro_equals_the_published_evaluation_code(limit: float) -> None:
-    published = pytest.importorskip(
-        "adeval.au_pro", reason="adeval is not installed: pip install --no-deps adeval"
-    )
+    published = pytest.importorskip("adeval.au_pro", reason="adeval is not installed: pip install --no-deps adeval")
     maps, masks = problem(5)
     # Asked for as many thresholds as there are normal pixels, it visits every one of their scores.
     expected, _ = published.calculate_au_pro(list(masks), list(maps), limit, int((~masks).sum()))
@@ -93,9 +90,7 @@ def test_sizes_may_differ_between_images() -> None:
         x += image.shape[1] + 2
     normal = sum(int((~mask).sum()) for mask in truth)
     limit = 0.3 * normal / int((~canvas_truth).sum())
-    assert aupro(scores, truth) == pytest.approx(
-        aupro(canvas[None], canvas_truth[None], limit=limit), abs=1e-12
-    )
+    assert aupro(scores, truth) == pytest.approx(aupro(canvas[None], canvas_truth[None], limit=limit), abs=1e-12)
 
 
 def test_region_weights_equal_labelled_areas() -> None:
@@ -110,9 +105,7 @@ def test_region_weights_equal_labelled_areas() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (2, 0, 4), (3, 1, 1)])
 def test_region_weights_of_extreme_shapes(shape: tuple[int, int, int]) -> None:
-    assert torch.equal(
-        region_weights(torch.ones(shape, dtype=torch.bool)), torch.ones(shape, dtype=torch.float64)
-    )
+    assert torch.equal(region_weights(torch.ones(shape, dtype=torch.bool)), torch.ones(shape, dtype=torch.float64))
 
 
 def test_missing_classes_give_nan() -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact metrics against scikit-learn, and against their own definitions where it has none."""
+
 from __future__ import annotations
 
 import math
@@ -71,9 +72,7 @@ def test_f1_max_equals_scikit_learn(kind: str) -> None:
 def test_auroc_equals_counted_pairs() -> None:
     scores, labels = problem("tied", 120)
     difference = scores[labels][:, None] - scores[~labels][None]
-    assert auroc(scores, labels) == pytest.approx(
-        ((difference > 0) + 0.5 * (difference == 0)).mean(), abs=1e-15
-    )
+    assert auroc(scores, labels) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean(), abs=1e-15)
 
 
 def test_a_perfect_and_a_reversed_ranking_are_exact() -> None:
@@ -108,9 +107,7 @@ def test_a_rising_transform_changes_no_metric(scores: np.ndarray, labels: np.nda
     for transform in (np.exp, np.cbrt, lambda x: 1e5 * x - 3e7):
         moved = transform(scores.astype(np.float64))
         assert auroc(moved, labels) == pytest.approx(auroc(scores, labels), nan_ok=True, abs=1e-15)
-        assert average_precision(moved, labels) == pytest.approx(
-            average_precision(scores, labels), nan_ok=True
-        )
+        assert average_precision(moved, labels) == pytest.approx(average_precision(scores, labels), nan_ok=True)
         assert f1_max(moved, labels)[0] == pytest.approx(f1_max(scores, labels)[0], nan_ok=True)
 
 
@@ -118,9 +115,7 @@ def test_a_rising_transform_changes_no_metric(scores: np.ndarray, labels: np.nda
 def test_the_order_of_samples_does_not_matter(scores: np.ndarray, labels: np.ndarray, random) -> None:
     order = random.sample(range(len(scores)), len(scores))
     for metric in METRICS:
-        assert metric(scores[order], labels[order]) == pytest.approx(
-            metric(scores, labels), nan_ok=True, abs=1e-15
-        )
+        assert metric(scores[order], labels[order]) == pytest.approx(metric(scores, labels), nan_ok=True, abs=1e-15)
 
 
 @given(ranked, marked)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Histogram metrics: equal to the exact ones on rounded scores, close to them on others, and mergeable."""
+
 from __future__ import annotations
 
 import math
@@ -136,9 +137,7 @@ def test_numpy_and_views_are_accepted() -> None:
     maps, masks = problem(9)
     expected = counted((maps, masks)).compute()
     assert counted((maps.numpy(), masks.numpy())).compute() == expected
-    assert counted((maps.transpose(1, 2), masks.transpose(1, 2))).compute() == pytest.approx(
-        expected, abs=1e-12
-    )
+    assert counted((maps.transpose(1, 2), masks.transpose(1, 2))).compute() == pytest.approx(expected, abs=1e-12)
 
 
 def test_missing_classes_give_nan() -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of an evaluation: the right images in every figure, and JSON at the end."""
+
 from __future__ import annotations
 
 import json

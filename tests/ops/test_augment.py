@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The RandAugment operations against Pillow, bit for bit, one by one and as drawn."""
+
 from __future__ import annotations
 
 from types import ModuleType
@@ -41,9 +42,7 @@ def images(count: int, channels: int, size: tuple[int, int], seed: int = 0) -> t
     wild = random.integers(0, 256, (count, channels, *size))
     low = random.integers(0, 200, (count, channels, 1, 1))
     narrow = low + random.integers(0, 1 + random.integers(0, 56, (count, channels, 1, 1)), wild.shape)
-    return torch.from_numpy(
-        np.where(np.arange(count).reshape(-1, 1, 1, 1) % 2, narrow, wild).astype(np.uint8)
-    )
+    return torch.from_numpy(np.where(np.arange(count).reshape(-1, 1, 1, 1) % 2, narrow, wild).astype(np.uint8))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -143,9 +142,7 @@ def test_operator_contract() -> None:
 
 def test_compiles_whole() -> None:
     batch, index = images(3, 3, (5, 6)), torch.arange(3)
-    compiled = torch.compile(
-        lambda *inputs: augment(*inputs, seed=4).float(), fullgraph=True, backend="aot_eager"
-    )
+    compiled = torch.compile(lambda *inputs: augment(*inputs, seed=4).float(), fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(batch, index), augment(batch, index, seed=4).float())
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Equation 3 against itself in exact arithmetic, its copies, and its gradients."""
+
 from __future__ import annotations
 
 from fractions import Fraction
@@ -66,9 +67,7 @@ def test_equals_the_formula(dtype: torch.dtype, layout: str, backend: str) -> No
 
     change = LAYOUTS[layout]
     strided_mask = mask.transpose(1, 2).contiguous().transpose(1, 2)
-    result = blend(
-        change(image), change(source), strided_mask, torch.stack([alpha, alpha], 1)[:, 0], backend=backend
-    )
+    result = blend(change(image), change(source), strided_mask, torch.stack([alpha, alpha], 1)[:, 0], backend=backend)
     assert result.is_contiguous()
     torch.testing.assert_close(result, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     outside = (~inside).expand_as(image)

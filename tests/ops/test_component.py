@@ -28,9 +28,7 @@ each_connectivity = pytest.mark.parametrize("connectivity", [4, 8])
 def largest(labels: np.ndarray) -> Tensor:
     """The label with most pixels, of equal ones the first in raster order. 0 is the background."""
     found, first, areas = np.unique(labels, return_index=True, return_counts=True)
-    candidates = [
-        (-area, start, label) for label, start, area in zip(found, first, areas, strict=True) if label
-    ]
+    candidates = [(-area, start, label) for label, start, area in zip(found, first, areas, strict=True) if label]
     return torch.from_numpy(labels == min(candidates)[2] if candidates else np.zeros_like(labels, bool))
 
 
@@ -40,9 +38,7 @@ def with_scipy(mask: Tensor, connectivity: int) -> Tensor:
 
 
 def with_opencv(mask: Tensor, connectivity: int) -> Tensor:
-    return largest(
-        cv2.connectedComponentsWithStats(mask.numpy().astype(np.uint8), connectivity=connectivity)[1]
-    )
+    return largest(cv2.connectedComponentsWithStats(mask.numpy().astype(np.uint8), connectivity=connectivity)[1])
 
 
 def with_skimage(mask: Tensor, connectivity: int) -> Tensor:
@@ -122,9 +118,7 @@ def test_first_means_first_pixel_not_first_column(backend: str) -> None:
 def test_diagonals_connect_only_with_connectivity_8(backend: str) -> None:
     mask = drawing("#..#", ".##.", ".##.", "#..#")
     assert torch.equal(component(mask, backend=backend), mask)
-    assert torch.equal(
-        component(mask, connectivity=4, backend=backend), drawing("....", ".##.", ".##.", "....")
-    )
+    assert torch.equal(component(mask, connectivity=4, backend=backend), drawing("....", ".##.", ".##.", "...."))
 
 
 @each_backend

@@ -103,9 +103,7 @@ def test_auto_takes_the_fastest_and_logs_it_once(caplog: pytest.LogCaptureFixtur
         for _ in range(3):
             call("component", backend="auto")
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith(
-        f"component on cpu: {backends.choose('component', 'cpu', 'auto')[0]}"
-    )
+    assert caplog.messages[0].startswith(f"component on cpu: {backends.choose('component', 'cpu', 'auto')[0]}")
 
 
 @pytest.fixture

@@ -37,11 +37,7 @@ each_geometry = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEO
 
 def noise(shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype = torch.uint8) -> Tensor:
     image = torch.randint(0, 256, shape, generator=generator)
-    return (
-        image.to(dtype)
-        if dtype == torch.uint8
-        else (image + torch.rand(shape, generator=generator)).to(dtype)
-    )
+    return image.to(dtype) if dtype == torch.uint8 else (image + torch.rand(shape, generator=generator)).to(dtype)
 
 
 def skimage(
@@ -69,9 +65,7 @@ def opencv(image: Tensor, orientations: int, cell: Any, block: Any, sqrt: bool =
     geometry = ((width, height), (block[1] * cell[1], block[0] * cell[0]), step, step, orientations)
     descriptor = cv2.HOGDescriptor(*geometry, 1, -1, 0, 0.2, True) if sqrt else cv2.HOGDescriptor(*geometry)
     planes = [np.ascontiguousarray(plane.permute(1, 2, 0).numpy()) for plane in image]
-    return torch.from_numpy(
-        np.stack([descriptor.compute(plane, locations=[(0, 0)]).ravel() for plane in planes])
-    )
+    return torch.from_numpy(np.stack([descriptor.compute(plane, locations=[(0, 0)]).ravel() for plane in planes]))
 
 
 @each_backend
@@ -96,9 +90,7 @@ def test_equals_skimage(
 
 
 @each_backend
-def test_real_images_equal_skimage_and_opencv(
-    backend: str, real: Callable[[str], Path], close: Close
-) -> None:
+def test_real_images_equal_skimage_and_opencv(backend: str, real: Callable[[str], Path], close: Close) -> None:
     paths = sorted(real("bsd").glob("data/*"))[::300]
     planes = [np.asarray(Image.open(path).convert("RGB").resize((128, 256))) for path in paths]
     image = torch.from_numpy(np.stack(planes)).permute(0, 3, 1, 2)
@@ -110,9 +102,7 @@ def test_real_images_equal_skimage_and_opencv(
 
 @each_backend
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equals_skimage_on_floats(
-    dtype: torch.dtype, backend: str, generator: torch.Generator, close: Close
-) -> None:
+def test_equals_skimage_on_floats(dtype: torch.dtype, backend: str, generator: torch.Generator, close: Close) -> None:
     image = noise((2, 3, 128, 64), generator, dtype)
     features = hog(image, backend=backend)
     assert features.dtype == dtype
@@ -261,9 +251,7 @@ def test_gradcheck_skimage(norm: str, sqrt: bool, generator: torch.Generator) ->
 def test_gradcheck_opencv(sqrt: bool, generator: torch.Generator) -> None:
     image = noise((1, 2, 6, 5), generator, torch.float64).requires_grad_()
     geometry = {"orientations": 5, "cell": (3, 2), "block": (2, 1)}
-    torch.autograd.gradcheck(
-        lambda x: hog(x, mode="opencv", sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7
-    )
+    torch.autograd.gradcheck(lambda x: hog(x, mode="opencv", sqrt=sqrt, **geometry), image, eps=1e-4, atol=1e-7)
 
 
 @each_backend

@@ -18,15 +18,11 @@ from dssm.ops import mahalanobis
 from dssm.reference.mahalanobis import mahalanobis as reference
 
 Close = Callable[..., None]
-BACKENDS = [
-    name for name in ("reference", "cpu") if isinstance(backends.load("mahalanobis", name), ModuleType)
-]
+BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("mahalanobis", name), ModuleType)]
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def gaussian(
-    shape: tuple[int, ...], channels: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def gaussian(shape: tuple[int, ...], channels: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Means, inverse Cholesky factors and inverse covariances for every position of `shape`, in float64."""
     factor = torch.randn(*shape, channels, channels, generator=generator, dtype=torch.float64)
     covariance = factor @ factor.mT + torch.eye(channels, dtype=torch.float64)
@@ -40,17 +36,13 @@ def gaussian(
 
 def scipy(points: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
     """(N, C) against one Gaussian."""
-    return torch.tensor(
-        [scipy_mahalanobis(point, mean, inverse) for point in points.double()], dtype=torch.float64
-    )
+    return torch.tensor([scipy_mahalanobis(point, mean, inverse) for point in points.double()], dtype=torch.float64)
 
 
 @each_backend
 @pytest.mark.parametrize("channels", [1, 7, 33])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_points_equal_scipy(
-    channels: int, dtype: torch.dtype, backend: str, generator: torch.Generator
-) -> None:
+def test_points_equal_scipy(channels: int, dtype: torch.dtype, backend: str, generator: torch.Generator) -> None:
     mean, whiten, inverse = gaussian((), channels, generator)
     x = torch.randn(9, channels, generator=generator, dtype=dtype)
     actual = mahalanobis(x, mean.to(dtype), whiten.to(dtype), backend=backend)
@@ -147,9 +139,7 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
         mean, whiten, _ = (tensor.float() for tensor in gaussian(shape, 4, generator))
         x = torch.randn(size, generator=generator).requires_grad_()
         torch.library.opcheck(torch.ops.dssm.mahalanobis.default, (x, mean, whiten, backend))
-        compiled = torch.compile(
-            lambda *a: mahalanobis(*a, backend=backend), fullgraph=True, backend="aot_eager"
-        )
+        compiled = torch.compile(lambda *a: mahalanobis(*a, backend=backend), fullgraph=True, backend="aot_eager")
         close(compiled(x, mean, whiten), mahalanobis(x, mean, whiten, backend=backend))
 
 

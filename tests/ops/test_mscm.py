@@ -46,10 +46,7 @@ def case(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x, weight and bias, all about as large as one."""
     x = torch.randn(size, generator=generator, dtype=dtype)
-    weight = (
-        torch.randn(windows, out, size[1], k, k, generator=generator, dtype=dtype)
-        / (4 * size[1] * k * k) ** 0.5
-    )
+    weight = torch.randn(windows, out, size[1], k, k, generator=generator, dtype=dtype) / (4 * size[1] * k * k) ** 0.5
     return x, weight, torch.randn(out, generator=generator, dtype=dtype)
 
 

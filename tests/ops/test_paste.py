@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PasteNoise: its parts put together by hand, promises and gradients; scars and patches pixel by pixel."""
+
 from __future__ import annotations
 
 import math
@@ -84,9 +85,7 @@ def test_area_bounds_the_mask(backend: str) -> None:
         kind = index % 3
         mask = paste(image, source, index, seed=1, kind=kind, area=(least, most), backend=backend)[1]
         share = mask.float().mean((1, 2))
-        raster = torch.where(
-            kind == SCAR, 1.35, 1.0
-        )  # a turned rectangle covers more or fewer pixels than h w
+        raster = torch.where(kind == SCAR, 1.35, 1.0)  # a turned rectangle covers more or fewer pixels than h w
         assert (share <= most * raster).all()
         # A threshold that jumped over the interval ends below it, and then goes no further.
         reached = (share >= least / raster * 0.9).float().mean()
@@ -104,9 +103,7 @@ def test_upright_patches_are_moved_pixels(backend: str) -> None:
     assert (alpha == 0).all()
     for i in range(40):
         rows, columns = mask[i].any(1).nonzero().flatten(), mask[i].any(0).nonzero().flatten()
-        assert torch.equal(
-            mask[i][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all(), torch.tensor(True)
-        )
+        assert torch.equal(mask[i][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all(), torch.tensor(True))
         pasted = result[i][:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         windows = image[i].unfold(1, len(rows), 1).unfold(2, len(columns), 1)  # (C, y, x, h, w)
         assert (windows == pasted[:, None, None]).all(4).all(3).all(0).any()
@@ -159,8 +156,7 @@ def test_scars_follow_the_inverse_map(backend: str) -> None:
         box = math.ceil(h[i] * c + w[i] * abs(s)), math.ceil(w[i] * c + h[i] * abs(s))
         boxes = [*zip(box, size, strict=True), (int(h[i]), size[0]), (int(w[i]), size[1])]
         y, x, from_y, from_x = (
-            extent // 2 + int(u * (length - extent + 1))
-            for u, (extent, length) in zip(word, boxes, strict=True)
+            extent // 2 + int(u * (length - extent + 1)) for u, (extent, length) in zip(word, boxes, strict=True)
         )
         expected = image[i].clone()
         inside = torch.zeros(size, dtype=torch.bool)
@@ -272,9 +268,7 @@ def test_operator_contract() -> None:
     images = image.requires_grad_(), source.requires_grad_()
     torch.library.opcheck(torch.ops.dssm.paste.default, (*images, INDEX[:6], MIXED[:6], *settings))
     image, _ = example((6, 3, 11, 13))
-    torch.library.opcheck(
-        torch.ops.dssm.paste.default, (image, None, INDEX[:6], MIXED[:6].clamp(min=1), *settings)
-    )
+    torch.library.opcheck(torch.ops.dssm.paste.default, (image, None, INDEX[:6], MIXED[:6].clamp(min=1), *settings))
 
 
 def test_compiles_whole() -> None:

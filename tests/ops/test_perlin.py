@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perlin noise against the textbook formula, pixel by pixel in float64, and what its randomness promises."""
+
 from __future__ import annotations
 
 import math
@@ -56,9 +57,7 @@ def textbook(
     ("size", "resolution", "rotate"),
     [((16, 8), (1, 3), False), ((7, 9), (0, 6), True), ((1, 24), (5, 7), True), ((1, 1), (0, 1), False)],
 )
-def test_equals_the_textbook(
-    size: tuple[int, int], resolution: tuple[int, int], rotate: bool, backend: str
-) -> None:
+def test_equals_the_textbook(size: tuple[int, int], resolution: tuple[int, int], rotate: bool, backend: str) -> None:
     samples = index[[1, 3]]
     planes = perlin(samples, size, seed=9, resolution=resolution, rotate=rotate, backend=backend)
     for sample, plane in zip(samples, planes, strict=True):
@@ -70,9 +69,7 @@ def test_equals_the_textbook(
 def test_backends_agree(size: tuple[int, int], backend: str) -> None:
     for seed in (0, 2**63 - 1):
         expected = perlin(index, size, seed=seed, backend="reference")
-        torch.testing.assert_close(
-            perlin(index, size, seed=seed, backend=backend), expected, rtol=0, atol=1e-5
-        )
+        torch.testing.assert_close(perlin(index, size, seed=seed, backend=backend), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -106,9 +103,7 @@ def test_operator_contract() -> None:
 
 
 def test_compiles_whole() -> None:
-    compiled = torch.compile(
-        lambda index: perlin(index, (5, 7), seed=3) * 2, fullgraph=True, backend="aot_eager"
-    )
+    compiled = torch.compile(lambda index: perlin(index, (5, 7), seed=3) * 2, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(index), perlin(index, (5, 7), seed=3) * 2)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Philox against the published known answers, and what is made of its words."""
+
 from __future__ import annotations
 
 import pytest
@@ -43,9 +44,7 @@ def test_broadcasting_gives_the_words_of_each_pair() -> None:
 
 
 def test_no_words_for_no_samples() -> None:
-    assert [word.shape for word in philox(1, torch.empty(0, 1, dtype=torch.int64), 0, torch.arange(4))] == [
-        (0, 4)
-    ] * 4
+    assert [word.shape for word in philox(1, torch.empty(0, 1, dtype=torch.int64), 0, torch.arange(4))] == [(0, 4)] * 4
 
 
 def test_uniform_reaches_its_ends_and_no_further() -> None:
