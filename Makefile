@@ -7,11 +7,12 @@ TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help demo test check clean
+.PHONY: help demo test bench check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
+	@echo "make bench   install and time the kernels beside their peers"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
 
@@ -25,6 +26,9 @@ test: $(VENV)/.test
 	# Its opencv-python would sit beside the headless one: a published AUPRO to compare with, without what it depends on.
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m pytest bench --benchmark-columns=median,iqr,ops --benchmark-sort=median
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
