@@ -22,8 +22,8 @@ demo: $(VENV)/.demo
 	$(BIN)/dssm evaluate runs/demo
 	@echo "heat maps: runs/demo/evaluation/heatmaps.png"
 
+# adeval is a published AUPRO to compare with; what it depends on would put a second OpenCV beside the headless one.
 test: $(VENV)/.test
-	# Its opencv-python would sit beside the headless one: a published AUPRO to compare with, without what it depends on.
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
 

@@ -41,34 +41,32 @@ def load(op: str, backend: str) -> ModuleType | str:
 
 
 def explain(op: str, device: str, wanted: str | None = None) -> tuple[str, list[str]]:
-    """The backend that would run an op, and why not the faster ones. Raises BackendError when none can."""
+    """The backend that runs an op on a type of device, and why no faster one. Raises BackendError if none can.
+
+    `wanted` None reads the environment variable DSSM_BACKEND, else "auto": the fastest backend that can run.
+    """
     wanted = wanted or os.environ.get("DSSM_BACKEND") or "auto"
-    if wanted != "auto":
-        return _choose(op, device, wanted)[0], ["asked for"]
+    if wanted not in NAMES:
+        raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
+    order = _DEVICES.get(device, ("reference",))
+    if wanted not in ("auto", *order):
+        raise BackendError(f"backend {wanted!r} cannot run {op} on a tensor on {device}")
     reasons: list[str] = []
-    for backend in _DEVICES.get(device, ("reference",)):
+    for backend in order if wanted == "auto" else (wanted,):
         module = load(op, backend)
         if isinstance(module, ModuleType):
             return backend, reasons
         reasons.append(module)
-    raise BackendError(f"no backend can run {op} on {device}: {'; '.join(reasons)}")
+    raise BackendError(f"backend {wanted!r} cannot run {op}: {'; '.join(reasons)}")
 
 
 @cache
 def _choose(op: str, device: str, wanted: str) -> tuple[str, ModuleType]:
-    order = _DEVICES.get(device, ("reference",))
-    if wanted == "auto":
-        backend, reasons = explain(op, device, wanted)
-        _log.info("%s on %s: %s%s", op, device, backend, "".join(f" ({reason})" for reason in reasons))
-        return _choose(op, device, backend)
-    if wanted not in PACKAGES:
-        raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
-    if wanted not in order and wanted != "reference":
-        raise BackendError(f"backend {wanted!r} cannot run {op} on a tensor on {device}")
-    module = load(op, wanted)
-    if isinstance(module, str):
-        raise BackendError(f"backend {wanted!r} cannot run {op}: {module}")
-    return wanted, module
+    backend, reasons = explain(op, device, wanted)
+    _log.info("%s on %s: %s%s", op, device, backend, "".join(f" ({reason})" for reason in reasons))
+    module = load(op, backend)
+    assert isinstance(module, ModuleType)
+    return backend, module
 
 
 def choose(op: str, device: torch.device | str, backend: str | None = None) -> tuple[str, ModuleType]:

@@ -17,9 +17,19 @@ from tqdm import tqdm
 
 import dssm
 from dssm import bundle
-from dssm.data import Collection, Sample, discover, find_images, fit_size, load_images, load_masks, load_textures
+from dssm.data import (
+    Collection,
+    Sample,
+    discover,
+    find_images,
+    fit_ratio,
+    fit_size,
+    load_images,
+    load_masks,
+    load_textures,
+)
 from dssm.errors import InputError
-from dssm.files import TENSORS
+from dssm.files import FACTS, TENSORS
 from dssm.metrics import evaluate_scores
 from dssm.model import Network
 from dssm.scores import Scorer, conformal_threshold
@@ -30,7 +40,7 @@ from dssm.training.precision import autocast
 LEAST_IMAGES = 10  # good images below which neither a Gaussian nor a threshold means anything
 _BATCH = 16
 
-Data = str | os.PathLike | Collection | Sequence | Tensor
+Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Detector:
     `settings` is a preset's name or a `Settings`; `device` None takes a GPU if there is one.
     """
 
-    def __init__(self, settings: Settings | str = "paper", *, device: str | torch.device | None = None) -> None:
+    def __init__(self, settings: Settings | str = "quick", *, device: str | torch.device | None = None) -> None:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.device = _device(device)
         self.network: Network | None = None
@@ -74,7 +84,7 @@ class Detector:
 
     def fit(
         self,
-        data: Data,
+        data: Paths | Collection | Tensor,
         *,
         protocol: str | None = None,
         folder: str | Path | None = None,
@@ -87,12 +97,7 @@ class Detector:
         folder: receives the log and the checkpoints; with `resume`, training goes on from the last checkpoint there.
         Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
         """
-        images = self._training_images(data, protocol, progress)
-        if len(images) < LEAST_IMAGES:
-            raise InputError(
-                f"{self._data_name()}: {len(images)} good images are too few; give at least {LEAST_IMAGES}"
-            )
-        held_out, training = self._hold_out(images)
+        held_out, training = self._hold_out(self._training_images(data, protocol, progress))
         textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
@@ -110,25 +115,26 @@ class Detector:
         self.network.eval()
         with self._inference():
             self.scorer.fit(self.network, self._batches(training, "fit" if progress else None))
+            self.scorer.calibrate(self.network, self._batches(held_out))
         self.thresholds = self._choose_thresholds(held_out)
         return self
 
-    def predict(self, images: Data, *, progress: bool = False) -> list[Prediction]:
+    def predict(self, images: Paths | Tensor, *, progress: bool = False) -> list[Prediction]:
         """Score images: a file, a folder, a glob pattern, paths, or a tensor (N, 3, h, w) uint8 or floating in 0..255.
 
         Raises InputError for what cannot be read and for values that are not finite.
         """
         return list(self.stream(images, progress=progress))
 
-    def stream(self, images: Data, *, progress: bool = False) -> Iterator[Prediction]:
+    def stream(self, images: Paths | Tensor, *, progress: bool = False) -> Iterator[Prediction]:
         """`predict`, one image after the other, with the memory of one batch."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
-        source = self._tensor(images) if isinstance(images, Tensor) else _paths(images)
+        source = images if isinstance(images, Tensor) else _paths(images)
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
             for start in range(0, len(source), _BATCH):
                 part = source[start : start + _BATCH]
-                batch = part if isinstance(part, Tensor) else load_images(part, self._size())
+                batch = self._tensor(part) if isinstance(part, Tensor) else load_images(part, self._size())
                 for score, maps in self._scored(batch):
                     for i, (value, heat) in enumerate(zip(score.tolist(), maps.numpy(), strict=True)):
                         yield Prediction(
@@ -140,11 +146,22 @@ class Detector:
                         )
                         bar.update()
 
-    def evaluate(self, data: Data, *, protocol: str | None = None, progress: bool = True) -> Evaluation:
-        """Metrics over the test images of a data set (see `dssm.data.discover`) or a Collection."""
-        collection = (
-            data if isinstance(data, Collection) else discover(_path(data), protocol=protocol, seed=self.settings.seed)
-        )
+    def evaluate(
+        self, data: str | os.PathLike | Collection, *, protocol: str | None = None, progress: bool = True
+    ) -> Evaluation:
+        """Metrics over the test images of a data set (see `dssm.data.discover`) or a Collection.
+
+        `protocol` is by default the one that the model was trained under. Raises InputError for another one: its test
+        images may have been trained on.
+        """
+        collection = data if isinstance(data, Collection) else self._discover(data, protocol)
+        trained = self.data.get("protocol")
+        if trained and collection.protocol not in (None, trained):
+            if protocol is not None or isinstance(data, Collection):
+                raise InputError(
+                    f"the model was trained under protocol {trained!r}, not to be tested under {collection.protocol!r}"
+                )
+            collection = self._discover(data, trained)
         if not collection.test:
             raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
         predictions = self.predict([sample.path for sample in collection.test], progress=progress)
@@ -161,8 +178,8 @@ class Detector:
         """Write the bundle: model.safetensors and model.json."""
         if self.network is None or not self.thresholds:
             raise InputError("there is nothing to save: call fit first")
-        tensors = {f"network.{name}": value.cpu() for name, value in self.network.state_dict().items()}
-        tensors |= {f"scorer.{name}": value.cpu() for name, value in self.scorer.state().items()}
+        values = {f"network.{name}": value.cpu() for name, value in self.network.state_dict().items()}
+        values |= {f"scorer.{name}": value.cpu() for name, value in self.scorer.state().items()}
         facts = {
             "dssm": dssm.__version__,
             "torch": torch.__version__,
@@ -171,48 +188,63 @@ class Detector:
             "thresholds": self.thresholds,
             "data": self.data,
         }
-        bundle.write(folder, tensors, facts)
+        bundle.write(folder, values, facts)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> Detector:
         """Read a bundle. Raises InputError naming the file when something is missing, foreign or broken."""
-        tensors, facts = bundle.read(folder)
+        values, facts = bundle.read(folder)
+        place = str(Path(folder, FACTS))
+        bundle.check_keys(facts["settings"], Settings().as_dict(), place, "setting")
+        bundle.check_keys(facts["thresholds"], ("image", "pixel", "typical"), place, "threshold")
         detector = cls(Settings.from_dict(facts["settings"]), device=device)
-        detector.size = tuple(facts["size"])
+        detector.size = detector.settings.replace(size=facts["size"]).size  # checked as the setting is
         detector.thresholds, detector.data = facts["thresholds"], facts["data"]
         network = Network(detector.settings)
+        place = str(Path(folder, TENSORS))
         expected = {f"network.{name}": value for name, value in network.state_dict().items()}
-        path = Path(folder, TENSORS)
-        scorer = {name: value for name, value in tensors.items() if name.startswith("scorer.")}
-        bundle.check_keys(tensors, set(expected) | set(scorer), path, "tensor")
+        bundle.check_keys(
+            values, {*expected, *(f"scorer.{name}" for name in detector.scorer.expected())}, place, "tensor"
+        )
         for name, value in expected.items():
-            if tensors[name].shape != value.shape:
-                raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, not {tuple(value.shape)}")
-        network.load_state_dict({name.removeprefix("network."): tensors[name] for name in expected})
+            if values[name].shape != value.shape:
+                raise InputError(f"{place}: {name} has shape {tuple(values[name].shape)}, not {tuple(value.shape)}")
+        network.load_state_dict({name.removeprefix("network."): values[name] for name in expected})
         detector.network = network.to(detector.device).eval()
-        detector.scorer.load_state({name.removeprefix("scorer."): value for name, value in scorer.items()})
-        detector.scorer.to(detector.device)
+        scorer = {name.removeprefix("scorer."): value for name, value in values.items() if name.startswith("scorer.")}
+        detector.scorer.load_state(scorer, detector.device)
         return detector
 
-    def _training_images(self, data: Data, protocol: str | None, progress: bool) -> Tensor:
+    def _discover(self, data: str | os.PathLike, protocol: str | None) -> Collection:
+        return discover(os.fspath(data), protocol=protocol, seed=self.settings.seed)
+
+    def _training_images(self, data: Paths | Collection | Tensor, protocol: str | None, progress: bool) -> Tensor:
         """All good images at the size the network sees; remembers where they came from."""
+        self.size, self.data = self.settings.size, {}
         if isinstance(data, Tensor):
-            height, width = (max(32, 32 * round(side / 32)) for side in data.shape[-2:])
-            self.size = self.size or (height, width)
             self.data = {"name": "tensor", "images": len(data)}
+            self._check_count()
+            self.size = self.size or fit_ratio(data.shape[-1] / data.shape[-2], self.settings.pixels)
             return self._tensor(data)
         if isinstance(data, (str, os.PathLike)):
-            collection = discover(_path(data), protocol=protocol, seed=self.settings.seed)
-            self.data = {"path": str(data), "layout": collection.layout, "protocol": protocol}
+            collection = self._discover(data, protocol)
+            # `elpv` is a word; a path is kept whole, for the run may be evaluated from another folder.
+            self.data = {"path": str(data) if str(data) == collection.layout else str(Path(data).resolve())}
         elif isinstance(data, Collection):
             collection = data
         else:
             collection = Collection("paths", "paths", tuple(Sample(Path(path)) for path in data))
-        self.data |= {"name": collection.name, "images": len(collection.train)}
+        self.data |= {"name": collection.name, "layout": collection.layout, "protocol": collection.protocol}
+        self.data |= {"images": len(collection.train)}
+        self._check_count()
         paths = [sample.path for sample in collection.train]
-        if self.size is None:
-            self.size = fit_size(paths, self.settings.pixels) if paths else None
-        return load_images(paths, self._size(), progress="images" if progress else None)
+        self.size = self.size or fit_size(paths, self.settings.pixels)
+        return load_images(paths, self.size, progress="images" if progress else None)
+
+    def _check_count(self) -> None:
+        count, name = self.data["images"], self.data.get("path") or self.data["name"]
+        if count < LEAST_IMAGES:
+            raise InputError(f"{name}: {count} good images are too few; give at least {LEAST_IMAGES}")
 
     def _truth(self, samples: Sequence[Sample]) -> Sequence[Tensor | None]:
         known = [sample for sample in samples if sample.has_truth]
@@ -270,27 +302,23 @@ class Detector:
         assert self.size is not None
         return self.size
 
-    def _data_name(self) -> str:
-        return str(self.data.get("path") or self.data["name"])
-
 
 def _device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"device {device!r} is not known to torch; use cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {device!r} cannot be used: torch {torch.__version__} sees no CUDA device")
+    except RuntimeError:
+        chosen = torch.device("meta")  # refused below
+    if chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"device {str(device)!r} cannot be used; give cpu, cuda or cuda:1")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise InputError(f"device {str(device)!r} cannot be used: torch {torch.__version__} sees {count} CUDA devices")
     return chosen
 
 
-def _path(data: Any) -> str:
-    return os.fspath(data)
-
-
-def _paths(images: Any) -> list[Path]:
+def _paths(images: Paths) -> list[Path]:
     if isinstance(images, (str, os.PathLike)):
-        return find_images(_path(images))
+        return find_images(os.fspath(images))
     return [Path(path) for path in images]

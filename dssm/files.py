@@ -32,7 +32,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     # The suffix stays last: image libraries choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -18,6 +18,11 @@ def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Imag
     return picture.overlay(image, resized(prediction.map, image.size), typical, typical + 2 * span)
 
 
+def mask(detector: Detector, image: Image.Image, prediction: Prediction) -> np.ndarray:
+    """(h, w) bool at the image's size: the map above the pixel threshold."""
+    return resized(prediction.map, image.size) > detector.thresholds["pixel"]
+
+
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map (H, W) brought to an image's (width, height)."""
     return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
@@ -35,7 +40,7 @@ def heatmap_sheet(detector: Detector, evaluation: Evaluation, *, rows: int = 12)
     for i in chosen:
         sample, prediction = evaluation.samples[i], evaluation.predictions[i]
         image = read(sample.path)
-        row = [image, heat(detector, image, prediction), picture.outline(image, _upscaled(prediction.mask, image))]
+        row = [image, heat(detector, image, prediction), picture.outline(image, mask(detector, image, prediction))]
         if evaluation.masks is not None:
             truth = evaluation.masks[i]
             row.insert(1, image if truth is None else picture.outline(image, _upscaled(truth.numpy(), image)))

@@ -193,6 +193,7 @@ class TestBadInput:
             (["--size", "100"], "multiples of 32"),
             (["--set", "mask=sponge"], "mask"),
             (["--set", "nonsense"], "KEY=VALUE"),
+            (["--set", "rate=["], "--set rate=["),
             (["--set", "no_such=1"], "no_such"),
             (["--epochs", "-1"], "epochs"),
             (["--protocol", "strict"], "protocol"),
@@ -234,6 +235,13 @@ def test_the_real_layouts_are_found(real: Callable[[str], Path], tmp_path: Path)
     assert run("train", small, "--out", tmp_path / "run", *FAST).exit_code == 0
     result = run("evaluate", tmp_path / "run")
     assert result.exit_code == 0, result.output
+
+
+def test_info_names_what_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSSM_BACKEND", "triton")
+    result = run("info")
+    assert result.exit_code == 0
+    assert "'triton'" in result.output
 
 
 def test_python_m_dssm() -> None:

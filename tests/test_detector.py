@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dssm import Detector
+from dssm.data import Collection
 from dssm.errors import InputError
 from dssm.settings import Settings
 
@@ -38,6 +39,7 @@ def test_a_scratch_scores_higher(fitted: Detector, surfaces: Tensor) -> None:
     [
         {},
         {"map": "mahalanobis"},
+        {"map": "segmentation"},
         {"image_score": "projector"},
         {"image_score": "map"},
         {"image_score": "map", "map": "mahalanobis", "smooth": 0.0},
@@ -87,6 +89,30 @@ def test_bad_tensors_are_named(fitted: Detector, surfaces: Tensor) -> None:
         fitted.predict(surfaces.long())
 
 
+def test_bfloat16_keeps_fine_maps(tiny: Settings, surfaces: Tensor) -> None:
+    detector = Detector(tiny.replace(precision="bfloat16", samples=1), device="cpu").fit(surfaces, progress=False)
+    prediction = detector.predict(surfaces[:1])[0]
+    assert prediction.map.dtype == np.float32
+    assert len(np.unique(prediction.map)) > 1000  # bfloat16 would leave a few hundred levels
+
+
+def test_a_second_fit_forgets_the_first(tiny: Settings, surfaces: Tensor, good_folder: Path) -> None:
+    detector = Detector(tiny.replace(size=None, pixels=64 * 64, samples=1), device="cpu")
+    detector.fit(good_folder, progress=False)
+    wide = torch.nn.functional.interpolate(surfaces.float(), size=(64, 256)).to(torch.uint8)
+    detector.fit(wide, progress=False)
+    assert detector.size == (64, 128)
+    assert detector.data == {"name": "tensor", "images": 24}
+
+
+def test_a_protocol_is_kept(fitted: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test images of one protocol may be training images of another."""
+    collection = Collection("bsd", "bsd", (), (), "paper")
+    monkeypatch.setitem(fitted.data, "protocol", "strict")
+    with pytest.raises(InputError, match="trained under protocol 'strict'"):
+        fitted.evaluate(collection)
+
+
 def test_too_few_images_are_refused(tiny: Settings, surfaces: Tensor) -> None:
     with pytest.raises(InputError, match="3 good images are too few"):
         Detector(tiny, device="cpu").fit(surfaces[:3], progress=False)
@@ -102,9 +128,9 @@ def test_untrained_detectors_say_so(tiny: Settings, surfaces: Tensor, tmp_path: 
 def test_a_missing_device_is_named() -> None:
     with pytest.raises(InputError, match="device 'warp'"):
         Detector(device="warp")
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no CUDA device"):
-            Detector(device="cuda")
+    for device in ("mps", "meta", f"cuda:{torch.cuda.device_count()}"):
+        with pytest.raises(InputError, match=f"device '{device}'"):
+            Detector(device=device)
 
 
 class TestBundle:
@@ -149,6 +175,14 @@ class TestBundle:
         tensors["network.backbone.bn1.weight"] = torch.zeros(3)
         save_file(tensors, bundle / "model.safetensors")
         with pytest.raises(InputError, match=r"network\.backbone\.bn1\.weight has shape \(3,\), not \(64,\)"):
+            Detector.load(bundle)
+
+    @pytest.mark.parametrize(("place", "key"), [("settings", "ways"), ("thresholds", "pixel")])
+    def test_a_missing_nested_key(self, bundle: Path, place: str, key: str) -> None:
+        facts = json.loads((bundle / "model.json").read_text())
+        del facts[place][key]
+        (bundle / "model.json").write_text(json.dumps(facts))
+        with pytest.raises(InputError, match=f"lacks the {place[:-1]} {key!r}"):
             Detector.load(bundle)
 
     @pytest.mark.parametrize(("key", "word"), [("settings", "lacks the key 'settings'"), ("format", "format None")])

@@ -32,6 +32,8 @@ def test_defaults_are_the_papers() -> None:
         ("size", [250, 256]),
         ("epochs", 1.5),
         ("batch", 7),
+        ("regress_weight", float("nan")),
+        ("pooled_stages", 4),
         ("alpha", [0.5, 1.5]),
         ("area", [0.5, 0.1]),
         ("resolution", [3, 3]),

@@ -72,7 +72,8 @@ def test_the_loss_falls(surfaces: Tensor, textures: Tensor, tiny: Settings, chan
     settings = tiny.replace(epochs=6, samples=1, rate=0.01, **changes)
     history = train(network(settings), surfaces, textures, settings, progress=False)
     assert len(history) == 6
-    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1]["regress"] < 0.8 * history[0]["regress"]
 
 
 def test_the_seed_fixes_the_weights(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
@@ -147,7 +148,23 @@ def test_a_diverging_run_says_so(surfaces: Tensor, textures: Tensor, tiny: Setti
         train(network(settings), surfaces, textures, settings, progress=False)
 
 
+def test_another_trainings_checkpoint_is_refused(
+    surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path
+) -> None:
+    train(network(tiny), surfaces, textures, tiny, folder=tmp_path, progress=False)
+    with pytest.raises(InputError, match=r"differs in: images; start anew"):
+        train(network(tiny), surfaces[:20], textures, tiny, folder=tmp_path, resume=True, progress=False)
+    with pytest.raises(InputError, match=r"differs in: seed; start anew"):
+        settings = tiny.replace(seed=1)
+        train(network(settings), surfaces, textures, settings, folder=tmp_path, resume=True, progress=False)
+
+
+def test_a_seed_may_be_large(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    settings = tiny.replace(seed=2**63 - 1, samples=1)
+    assert len(train(network(settings), surfaces, textures, settings, progress=False)) == 1
+
+
 def test_a_foreign_checkpoint_is_refused(surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0nothing")
-    with pytest.raises(InputError, match=r"cannot resume from .*checkpoint\.safetensors"):
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):
         train(network(tiny), surfaces, textures, tiny, folder=tmp_path, resume=True, progress=False)

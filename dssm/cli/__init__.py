@@ -24,7 +24,7 @@ def cli() -> None:
     \b
       dssm train parts/good --out runs/parts        learn what good parts look like
       dssm predict runs/parts parts/new --out out   score images, draw heat maps
-      dssm evaluate runs/parts parts                metrics, where defects are known
+      dssm evaluate runs/bottle mvtec/bottle        metrics, where defects are known
     """
 
 
@@ -38,4 +38,7 @@ def main() -> None:
         cli(standalone_mode=True)
     except (InputError, BackendError) as error:
         click.echo(f"dssm: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"dssm: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         sys.exit(2)

@@ -29,7 +29,7 @@ COLUMNS = {
 @click.argument("data", required=False)
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: RUN/evaluation]")
-@click.option("--rows", default=12, show_default=True, help="Images on the heat-map sheet.")
+@click.option("--rows", type=click.IntRange(min=1), default=12, show_default=True, help="Images on the heat-map sheet.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 def evaluate(
     run: Path, data: str | None, protocol: str | None, out: Path | None, rows: int, device: str | None
@@ -44,15 +44,15 @@ def evaluate(
     from dssm.heatmaps import heatmap_sheet
 
     detector = Detector.load(run, device=device)
-    if data is None:
-        data, protocol = detector.data.get("path"), protocol or detector.data.get("protocol")
+    data = data or detector.data.get("path")
     if data is None:
         raise InputError(f"{run} does not say what it was trained on; give DATA")
     evaluation = detector.evaluate(data, protocol=protocol)
     out = out or run / "evaluation"
+    sheet = heatmap_sheet(detector, evaluation, rows=rows)
     files.write_json(out / "metrics.json", evaluation.metrics)
     write_scores(out / "scores.csv", evaluation, detector.thresholds["image"])
-    picture.save(heatmap_sheet(detector, evaluation, rows=rows), out / "heatmaps.png")
+    picture.save(sheet, out / "heatmaps.png")
     click.echo(table(evaluation.metrics, [sample.kind for sample in evaluation.samples]))
     click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png")
 

@@ -16,6 +16,7 @@ def info() -> None:
 
     import dssm
     from dssm import _native, backends, ops
+    from dssm.errors import BackendError
 
     click.echo(f"dssm {dssm.__version__}, torch {torch.__version__}, Python {platform.python_version()}")
     click.echo(f"system: {platform.platform()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads")
@@ -34,5 +35,8 @@ def info() -> None:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     for device in devices:
         for op in ops.__all__:
-            chosen, reasons = backends.explain(op, device)
+            try:
+                chosen, reasons = backends.explain(op, device)
+            except BackendError as error:
+                chosen, reasons = "none", [str(error)]
             click.echo(f"  {op:12} on {device}: {chosen}{''.join(f'; {reason}' for reason in reasons)}")

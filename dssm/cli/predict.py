@@ -27,7 +27,7 @@ def predict(run: Path, images: str, out: Path, device: str | None) -> None:
     from dssm import picture
     from dssm.data import find_images, read
     from dssm.detector import Detector
-    from dssm.heatmaps import heat, resized
+    from dssm.heatmaps import heat, mask
 
     detector = Detector.load(run, device=device)
     paths = find_images(images)
@@ -43,7 +43,7 @@ def predict(run: Path, images: str, out: Path, device: str | None) -> None:
             name = path.relative_to(root).with_name(path.name + ".png")
             for kind, drawn in (
                 ("heatmaps", heat(detector, image, prediction)),
-                ("masks", Image.fromarray(resized(prediction.map, image.size) > detector.thresholds["pixel"])),
+                ("masks", Image.fromarray(mask(detector, image, prediction))),
             ):
                 (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
                 picture.save(drawn, folder / kind / name)

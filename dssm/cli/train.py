@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from dssm import files
 from dssm.errors import BackendError, InputError
-from dssm.files import CHECKPOINT, CONFIG, FACTS, LOG
+from dssm.files import CHECKPOINT, CONFIG, FACTS, LOG, TENSORS
 from dssm.settings import PRESETS, Settings, preset, read_config
 
 
@@ -65,7 +66,8 @@ def train(
     settings = base.replace(**given)
 
     if not resume:
-        _prepare(run, {"data": data, "protocol": protocol}, settings)
+        place = data if data == "elpv" else str(Path(data).resolve())
+        _prepare(run, {"data": place, "protocol": protocol}, settings)
     elif (run / FACTS).exists():
         click.echo(f"{run} is trained already")
         return
@@ -102,11 +104,16 @@ def _given(
 ) -> dict[str, Any]:
     """What the user said, later words over earlier ones: config file, --set, options."""
     given: dict[str, Any] = read_config(config) if config else {}
+    if data is not None:
+        given.pop("protocol", None)  # that of the config file belongs to the config file's data
     for change in changes:
         key, separator, value = change.partition("=")
         if not separator:
             raise InputError(f"--set {change}: write KEY=VALUE")
-        given[key.strip()] = yaml.safe_load(value)
+        try:
+            given[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {change}: {str(error).splitlines()[0]}") from error
     given |= {key: value for key, value in options.items() if value is not None}
     if isinstance(given.get("size"), (str, int)):
         given["size"] = _size(str(given["size"]))
@@ -133,9 +140,10 @@ def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
 def _clear(run: Path) -> None:
     """Leave nothing of a run that could not begin, so that the same command works once its input is mended."""
     if not (run / CHECKPOINT).exists():
-        for name in (CONFIG, LOG):
+        for name in (CONFIG, LOG, TENSORS):
             (run / name).unlink(missing_ok=True)
-        run.rmdir()
+        with suppress(OSError):
+            run.rmdir()  # unless somebody put a file there
 
 
 def _resumed(run: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +151,13 @@ def _resumed(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     stored = read_config(run / CONFIG)
     if given.pop("preset", None):
         raise InputError("--resume takes its settings from the run; leave out --preset")
+    if "data" in given and given["data"] != "elpv":
+        given["data"] = str(Path(given["data"]).resolve())
+    source = {key: stored.pop(key, None) for key in ("data", "protocol")}
+    settings = Settings.from_dict(stored).as_dict()
     for key, value in given.items():
-        if stored.get(key) != (list(value) if isinstance(value, tuple) else value):
-            raise InputError(f"--resume: {run / CONFIG} has {key} = {stored.get(key)!r}, not {value!r}; leave it out")
-    return stored
+        now = value if key in source else Settings.from_dict({**stored, key: value}).as_dict()[key]
+        if now != (source | settings)[key]:
+            known = (source | settings)[key]
+            raise InputError(f"--resume: {run / CONFIG} has {key} = {known!r}, not {value!r}; leave it out")
+    return source | settings

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dssm.data.cache import load_images, load_masks
 from dssm.data.collection import GOOD, Collection, Sample, discover, find_images
 from dssm.data.image import read, read_mask, read_size
-from dssm.data.size import fit_size, parse_size
+from dssm.data.size import fit_ratio, fit_size, parse_size
 from dssm.data.texture import load_textures
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Sample",
     "discover",
     "find_images",
+    "fit_ratio",
     "fit_size",
     "load_images",
     "load_masks",

@@ -43,7 +43,7 @@ def read(path: Path, protocol: str | None, seed: int) -> Collection:
         test = sorted(rest + [sample for sample in samples if not sample.good], key=lambda sample: sample.path)
     if not train:
         raise InputError(f"{path / 'data'} holds no normal image to train on under protocol {protocol or 'paper'!r}")
-    return Collection(path.resolve().name, LAYOUT, tuple(train), tuple(test))
+    return Collection(path.resolve().name, LAYOUT, tuple(train), tuple(test), protocol or "paper")
 
 
 def _samples(path: Path) -> list[Sample]:

@@ -40,6 +40,7 @@ class Collection:
     layout: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...] = ()
+    protocol: str | None = None  # how it was split, where there is more than one way
 
     @property
     def has_masks(self) -> bool:

@@ -36,13 +36,16 @@ def parse_size(text: str) -> tuple[int, int]:
 def fit_size(paths: Sequence[Path], pixels: int) -> tuple[int, int]:
     """Return the (height, width) that keeps the aspect ratio of the images at an area of about `pixels`.
 
-    With the median ratio r = width / height of up to 64 of them, spread over the list, the sides are sqrt(pixels / r)
-    and sqrt(pixels r), rounded to multiples of 32 from 64 to 4096. Only headers are read.
+    The ratio is the median of up to 64 of them, spread over the list; only headers are read.
     """
     if not paths:
         raise InputError("no images to choose a size for; give at least one, or the size itself")
     looked_at = paths[:: math.ceil(len(paths) / LOOKED_AT)]
-    ratio = median(width / height for width, height in map(read_size, looked_at))
+    return fit_ratio(median(width / height for width, height in map(read_size, looked_at)), pixels)
+
+
+def fit_ratio(ratio: float, pixels: int) -> tuple[int, int]:
+    """Return sqrt(pixels / ratio) and sqrt(pixels ratio), rounded to multiples of 32 from 64 to 4096."""
     return _round(math.sqrt(pixels / ratio)), _round(math.sqrt(pixels * ratio))
 
 

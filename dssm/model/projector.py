@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Projector(nn.Sequential):
-    """g: (B, 512) -> (B, 512), two linear layers; the MLP keeps the features before it general (Wang et al. 2022)."""
+    """g: (B, 512) -> (B, 512), two linear layers with batch norm and ReLU between, as in Wang et al. 2022."""
 
     def __init__(self, width: int = 512) -> None:
         super().__init__(

@@ -32,7 +32,7 @@ def images(name: str, value: object) -> None:
 
 
 def index(value: object) -> None:
-    """Sample numbers (B,), int64, not negative."""
+    """Sample numbers (B,), int64; looking at their values would wait for the device."""
     tensor("index", value, dims=1, dtypes=(torch.int64,))
 
 

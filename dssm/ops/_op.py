@@ -61,7 +61,8 @@ def _differentiate(name: str, schema: str, differentiable: tuple[str, ...]) -> N
             return kernel(grad, *inputs) if kernel else _reference_vjp(name, positions, grad, inputs)
 
     def fake_vjp(_: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
-        return [torch.empty_like(arguments[i]) for i in positions if arguments[i] is not None]
+        given = (arguments[i] for i in positions if arguments[i] is not None)
+        return [torch.empty_like(value, memory_format=torch.contiguous_format) for value in given]
 
     _register(f"{name}_backward", f"(Tensor grad, {parameters.strip('()')}) -> Tensor[]", vjp, fake_vjp)
     backward_op = getattr(torch.ops.dssm, f"{name}_backward")
@@ -103,7 +104,11 @@ def _reference_vjp(name: str, positions: list[int], grad: torch.Tensor, inputs: 
         grads = torch.autograd.grad(result, [leaves[i] for i in tracked], grad, materialize_grads=True)
     by_position = dict(zip(tracked, grads, strict=True))
     # A tensor of integers has no gradient; zeros keep the schema's shape promise.
-    return [by_position[i].contiguous() if i in by_position else torch.zeros_like(inputs[i]) for i in given]
+    return [by_position[i].contiguous() if i in by_position else _zeros(inputs[i]) for i in given]
+
+
+def _zeros(like: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(like, memory_format=torch.contiguous_format)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def augment(
 ) -> torch.Tensor:
     """`count` of autocontrast, posterize, solarize, sharpness, brightness and color, in a drawn order.
 
-    image: (B, C, H, W) uint8, C 1 or 3. index: (B,) int64 sample numbers, not negative.
+    image: (B, C, H, W) uint8, C 1 or 3. index: (B,) int64 sample numbers.
     seed: an integer in [0, 2^63).
     count: 0 to 6. Drawn uniformly: 4 to 7 bits for posterize, a threshold in [32, 224) for solarize, factors
     in [0.1, 1.9] for sharpness, brightness and color (which leaves one channel as it is).

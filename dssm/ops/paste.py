@@ -50,7 +50,7 @@ def paste(
 
     image: (B, C, H, W), uint8, float32, float64, bfloat16 or float16.
     source: I_e, the same; None where no kind is noise.
-    index: (B,) int64 sample numbers, not negative. seed: an integer in [0, 2^63).
+    index: (B,) int64 sample numbers. seed: an integer in [0, 2^63).
     kind: one of KINDS, one per sample, or an int64 tensor (B,) of positions in KINDS.
       noise: M is the largest component (connectivity 8 or 4) of Perlin noise (resolution: see `perlin`) >
       threshold, which falls to 0.9 x the maximum where nothing exceeds it; a ~ U[alpha].

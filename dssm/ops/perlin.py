@@ -29,7 +29,7 @@ def perlin(
 ) -> torch.Tensor:
     """Rotated Perlin noise, about [-1, 1]: sqrt(2) x the quintic mean of <gradient, offset> at four corners.
 
-    index: (B,) int64 sample numbers, not negative. size: (H, W), any. seed: an integer in [0, 2^63).
+    index: (B,) int64 sample numbers. size: (H, W), any. seed: an integer in [0, 2^63).
     resolution: (lo, hi); each axis of the image holds 2^k lattice cells, k drawn per sample and axis from
     [lo, hi), hi <= 16. rotate: turn each plane about its centre by an angle drawn from [-90, 90) degrees.
     Returns (B, H, W) float32 on the device of `index`. Plane i depends on (seed, index[i]) and on nothing

@@ -21,9 +21,16 @@ class Scorer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.image: Gaussian | None = None
-        self.position: Gaussian | None = None
+        self.image: Gaussian | None = None  # of pooled or projected features
+        self.position: Gaussian | None = None  # of stage features, one per position
         self.channels = _draw_channels(settings)
+        # Mean and deviation of each map over good images, which puts maps of different units on one scale.
+        self.scales: dict[str, Tensor] = {}
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps that enter the anomaly map."""
+        return ("mahalanobis", "segmentation") if self.settings.map == "fused" else (self.settings.map,)
 
     @torch.no_grad()
     def fit(self, network: Network, batches: Iterable[Tensor]) -> None:
@@ -33,41 +40,61 @@ class Scorer:
             stages = network.stages(images)
             if self.settings.image_score != "map":
                 image.update(self._image_features(network, stages))
-            if self.settings.map == "mahalanobis":
+            if "mahalanobis" in self.maps:
                 position.update(self._position_features(stages))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian() if position.count else None
 
     @torch.no_grad()
+    def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
+        """Measure the scale of every map on good images that `fit` has not seen."""
+        values: dict[str, Moments] = {name: Moments() for name in self.maps}
+        for images in batches:
+            for name, coarse in self._coarse_maps(network, network.stages(images)).items():
+                values[name].update(coarse.reshape(-1, 1))
+        for name, moments in values.items():
+            assert moments.mean is not None
+            assert moments.scatter is not None
+            deviation = (moments.scatter[0, 0] / moments.count).sqrt().clamp_min(1e-6)
+            self.scales[name] = torch.stack([moments.mean[0], deviation]).float()
+
+    @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32."""
+        """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
-        maps = self._map(network, stages)
+        height, width = images.shape[2:]
+        standard = [
+            F.interpolate((coarse - scale[0])[:, None] / scale[1], size=(height, width), mode="bilinear")[:, 0]
+            for name, coarse in self._coarse_maps(network, stages).items()
+            for scale in [self.scales[name]]
+        ]
+        maps = gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * height / 256)
         if self.image is None:
             return maps.flatten(1).amax(1), maps
         return self.image.distance(self._image_features(network, stages)), maps
 
     def state(self) -> dict[str, Tensor]:
-        """The Gaussians as named tensors."""
+        """Everything that was fitted, as named tensors."""
         gaussians = {"image": self.image, "position": self.position}
-        return {f"{name}.{part}": getattr(g, part) for name, g in gaussians.items() if g for part in ("mean", "whiten")}
+        state = {
+            f"{name}.{part}": getattr(g, part) for name, g in gaussians.items() if g for part in ("mean", "whiten")
+        }
+        return state | {f"scale.{name}": scale for name, scale in self.scales.items()} | {"channels": self.channels}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`; raises InputError when a Gaussian that the settings need is missing."""
-        needed = {"image": self.settings.image_score != "map", "position": self.settings.map == "mahalanobis"}
-        for name, wanted in needed.items():
-            if not wanted:
-                continue
-            try:
+    def expected(self) -> set[str]:
+        """The names of the tensors in `state` under these settings."""
+        needed = {"image": self.settings.image_score != "map", "position": "mahalanobis" in self.maps}
+        gaussians = {f"{name}.{part}" for name, wanted in needed.items() if wanted for part in ("mean", "whiten")}
+        return gaussians | {f"scale.{name}" for name in self.maps} | {"channels"}
+
+    def load_state(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """The inverse of `state`; the names are those of `expected`."""
+        state = {name: value.to(device) for name, value in state.items()}
+        for name in ("image", "position"):
+            if f"{name}.mean" in state:
                 setattr(self, name, Gaussian(state[f"{name}.mean"], state[f"{name}.whiten"]))
-            except KeyError as error:
-                raise InputError(f"the bundle has no tensor scorer.{error.args[0]}") from error
-
-    def to(self, device: torch.device) -> None:
-        """Move the Gaussians."""
-        for gaussian in (self.image, self.position):
-            if gaussian is not None:
-                gaussian.mean, gaussian.whiten = gaussian.mean.to(device), gaussian.whiten.to(device)
+        self.channels = state["channels"]
+        self.scales = {name: state[f"scale.{name}"] for name in self.maps}
 
     def _image_features(self, network: Network, stages: list[Tensor]) -> Tensor:
         if self.settings.image_score == "projector":
@@ -87,20 +114,22 @@ class Scorer:
         ]
         return torch.cat(resized, dim=1)[:, self.channels.to(resized[0].device)]
 
-    def _map(self, network: Network, stages: list[Tensor]) -> Tensor:
-        height, width = (4 * side for side in stages[0].shape[2:])
-        if self.settings.map == "segmentation":
+    def _coarse_maps(self, network: Network, stages: list[Tensor]) -> dict[str, Tensor]:
+        """The maps by name, (B, h, w) float32, each on its own grid."""
+        maps = {}
+        if "segmentation" in self.maps:
             assert network.segmenter is not None
-            coarse = network.segmenter(stages).float()
-        else:
+            maps["segmentation"] = network.segmenter(stages).float()
+        if "mahalanobis" in self.maps:
             assert self.position is not None
             features = self._position_features(stages)
             if features.shape[2:] != self.position.mean.shape[:2]:
-                fitted = [8 * side for side in self.position.mean.shape[:2]]
-                raise InputError(f"this model was fitted on {fitted} images, not {[height, width]}")
-            coarse = self.position.distance(features)
-        maps = F.interpolate(coarse[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
-        return gaussian_blur(maps, self.settings.smooth * height / 256)
+                fitted, given = (
+                    [8 * side for side in shape] for shape in (self.position.mean.shape, features.shape[2:])
+                )
+                raise InputError(f"this model was fitted on {fitted[:2]} images, not {given}")
+            maps["mahalanobis"] = self.position.distance(features)
+        return maps
 
 
 def _draw_channels(settings: Settings) -> Tensor:
@@ -111,7 +140,7 @@ def _draw_channels(settings: Settings) -> Tensor:
 
 
 def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
-    """Blur (B, H, W) with a Gaussian of `sigma` pixels, cut at 4 sigma, borders reflected."""
+    """Blur (B, H, W) with a Gaussian of `sigma` pixels, cut at 4 sigma, borders reflected. In the maps' own dtype."""
     radius = int(4 * sigma + 0.5)
     if radius == 0:
         return maps
@@ -119,9 +148,10 @@ def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
     weights = weights / weights.sum()
     x = maps[:, None]
-    for dim in (2, 3):
-        x = _reflect(x, dim, radius)
-        x = F.conv2d(x, weights.view(1, 1, -1, 1) if dim == 2 else weights.view(1, 1, 1, -1))
+    with torch.autocast(maps.device.type, enabled=False):  # a map in bfloat16 would have 256 levels
+        for dim in (2, 3):
+            x = _reflect(x, dim, radius)
+            x = F.conv2d(x, weights.view(1, 1, -1, 1) if dim == 2 else weights.view(1, 1, 1, -1))
     return x[:, 0]
 
 

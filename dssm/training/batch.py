@@ -49,11 +49,16 @@ def make_batch(images: Tensor, textures: Tensor, index: Tensor, settings: Settin
     )
     abnormal = 1 + (kind > 0).long() if settings.ways == 3 else torch.ones_like(kind)
     both = torch.cat([images, pasted])
+    if settings.target == "clean":
+        clean = make_targets(images, settings.regress)
+        targets = None if clean is None else torch.cat([clean, clean])
+    else:
+        targets = make_targets(both, settings.regress)
     return Batch(
         images=both,
         labels=torch.cat([torch.zeros_like(abnormal), abnormal]),
         masks=torch.cat([torch.zeros_like(mask), mask]),
-        targets=make_targets(torch.cat([images, images]) if settings.target == "clean" else both, settings.regress),
+        targets=targets,
     )
 
 

@@ -51,7 +51,7 @@ def train(
     trainer = _Trainer(network, images, textures, settings)
     state = Progress(step=0, history=[], sums={})
     if resume and folder is not None and (folder / CHECKPOINT).exists():
-        state = checkpoint.load(folder / CHECKPOINT, network, trainer.optimizer)
+        state = checkpoint.load(folder / CHECKPOINT, network, trainer.optimizer, trainer.run)
     saved = time.monotonic()
     network.train()
     with (
@@ -74,9 +74,9 @@ def train(
                 state.sums = {}
                 if folder is not None:
                     _write_log(folder / LOG, state.history)
-            due = epoch_ends and time.monotonic() - saved >= settings.checkpoint
+            due = time.monotonic() - saved >= settings.checkpoint
             if folder is not None and (due or stop.is_set()):
-                checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state)
+                checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state, trainer.run)
                 saved = time.monotonic()
             if stop.is_set():
                 raise Interrupted(f"stopped after step {state.step} of {trainer.steps}")
@@ -94,12 +94,13 @@ class _Trainer:
         epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
         self.optimizer = _optimizer(network, settings)
+        self.run = {**settings.as_dict(), "images": len(images), "textures": len(textures)}
 
     def step(self, step: int) -> dict[str, float]:
         """One update of the weights; returns the weighted losses."""
         settings = self.settings
         # What torch's own generator decides (dropout, rectangles) is fixed by the step, so nothing of it needs saving.
-        torch.manual_seed(settings.seed * 1_000_003 + step)
+        torch.manual_seed(_mix(settings.seed, step))
         epoch, position = divmod(step, self.steps_per_epoch)
         chosen = _order(len(self.images), settings.seed, epoch)[position * self.half : (position + 1) * self.half]
         chosen = chosen.to(self.images.device)
@@ -143,7 +144,12 @@ def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
     """The order of the images in an epoch."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(_mix(seed, epoch)))
+
+
+def _mix(seed: int, count: int) -> int:
+    """A seed for torch's generators, which take 64 bits."""
+    return (seed * 1_000_003 + count) % 2**63
 
 
 def _rate(step: int, steps: int, settings: Settings) -> float:

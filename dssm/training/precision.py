@@ -14,7 +14,10 @@ def uses_bfloat16(device: torch.device, precision: str) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return "avx512bf16" in _native.load().features()
+    try:
+        return "avx512bf16" in _native.load().features()
+    except ImportError:
+        return False  # without the extension nobody looks at the processor
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -134,6 +134,10 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
     channels_last = x.detach().to(memory_format=torch.channels_last).requires_grad_()
     for arguments in ((x, weight, bias), (x, weight, None), (channels_last, weight, bias)):
         torch.library.opcheck(torch.ops.dssm.mscm.default, (*arguments, 2, "sigmoid", backend))
+        # The gradient too: its shape rule must promise the strides that it really has.
+        inputs = [None if t is None else t.detach() for t in arguments]
+        grad = torch.ones_like(mscm(*inputs, backend=backend))
+        torch.library.opcheck(torch.ops.dssm.mscm_backward.default, (grad, *inputs, 2, "sigmoid", backend))
     compiled = torch.compile(lambda *a: mscm(*a, backend=backend), fullgraph=True, backend="aot_eager")
     close(compiled(x, weight, bias), mscm(x, weight, bias, backend=backend))
 
