@@ -90,7 +90,7 @@ def test_bad_tensors_are_named(fitted: Detector, surfaces: Tensor) -> None:
 
 
 def test_bfloat16_keeps_fine_maps(tiny: Settings, surfaces: Tensor) -> None:
-    detector = Detector(tiny.replace(precision="bfloat16", samples=1), device="cpu").fit(surfaces, progress=False)
+    detector = Detector(tiny.replace(precision="bfloat16", epochs=0), device="cpu").fit(surfaces, progress=False)
     prediction = detector.predict(surfaces[:1])[0]
     assert prediction.map.dtype == np.float32
     assert len(np.unique(prediction.map)) > 1000  # bfloat16 would leave a few hundred levels

@@ -88,8 +88,8 @@ def test_an_infinite_threshold_is_null() -> None:
         (([[1.0]], ["good"]), "scores must hold one number per kind"),
         (([math.nan], ["good"]), "scores must not contain NaN"),
         (([1.0], ["good"], None, np.zeros((1, 2, 2))), "masks need maps"),
-        (([1.0], ["good"], np.zeros((2, 2, 2)), np.zeros((2, 2, 2))), "maps must be as many as kinds"),
-        (([1.0], ["good"], np.zeros((1, 2, 2)), np.zeros((2, 2, 2))), "maps and masks must be equally many"),
+        (([1.0], ["good"], np.zeros((2, 2, 2)), np.zeros((2, 2, 2))), "maps and masks must be as many as kinds"),
+        (([1.0], ["good"], np.zeros((1, 2, 2)), np.zeros((2, 2, 2))), "maps and masks must be as many as kinds"),
     ],
 )
 def test_bad_input_is_named(arguments: tuple, message: str) -> None:
