@@ -32,6 +32,7 @@ from dssm.errors import InputError
 from dssm.files import FACTS, TENSORS
 from dssm.metrics import evaluate_scores
 from dssm.model import Network
+from dssm.model.weights import load_weights
 from dssm.scores import Scorer, conformal_threshold
 from dssm.settings import Settings, preset
 from dssm.training import train
@@ -102,6 +103,8 @@ class Detector:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             network = Network(self.settings)
+        if self.settings.weights is not None:
+            load_weights(network.backbone, Path(self.settings.weights))
         self.network = network.to(self.device)
         train(
             self.network,

@@ -36,6 +36,8 @@ class Settings:
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
 
+    weights: str | None = _setting(None, "file of ResNet-18 weights to start from (torchvision's names); null: none")
+
     # the anomalies that training pastes in
     patches: tuple[Literal["noise", "scar", "patch"], ...] = _setting(("noise", "scar"), "kinds of patches (Table 8)")
     alpha: tuple[float, float] = _setting((0.5, 1.0), "range of the weight of the original under a noise patch (eq. 3)")

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import ResNet18
 from dssm.model.masking import MSCM, RectangleMask
+from dssm.model.weights import load_weights
 from dssm.settings import Settings
 
 
@@ -23,6 +27,26 @@ def test_torchvision_parameter_names() -> None:
     assert state["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
     assert state["layer4.1.bn2.running_var"].shape == (512,)
     assert len(state) == 120  # torchvision's 122 less fc.weight and fc.bias
+
+
+@pytest.mark.parametrize("name", ["resnet18.pth", "resnet18.safetensors"])
+def test_weights_load_from_a_file(name: str, tmp_path: Path) -> None:
+    state = {**ResNet18().state_dict(), "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    save = torch.save if name.endswith(".pth") else save_file
+    save(state, tmp_path / name)
+    backbone = ResNet18()
+    load_weights(backbone, tmp_path / name)
+    assert all(torch.equal(value, state[key]) for key, value in backbone.state_dict().items())
+
+    del state["layer1.0.conv1.weight"]
+    save(state, tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name} lacks the tensor 'layer1\.0\.conv1\.weight'"):
+        load_weights(backbone, tmp_path / name)
+    (tmp_path / name).write_bytes(b"no weights")
+    with pytest.raises(InputError, match=name):
+        load_weights(backbone, tmp_path / name)
+    with pytest.raises(InputError, match="missing"):
+        load_weights(backbone, tmp_path / "missing.pth")
 
 
 @pytest.mark.parametrize(
