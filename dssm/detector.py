@@ -27,6 +27,7 @@ from dssm.data import (
     load_images,
     load_masks,
     load_textures,
+    resolve,
 )
 from dssm.errors import InputError
 from dssm.files import FACTS, TENSORS
@@ -133,6 +134,8 @@ class Detector:
         """`predict`, one image after the other, with the memory of one batch."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
+        if isinstance(images, Tensor):
+            _check_images(images)
         source = images if isinstance(images, Tensor) else _paths(images)
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
             for start in range(0, len(source), _BATCH):
@@ -225,14 +228,14 @@ class Detector:
         """All good images at the size the network sees; remembers where they came from."""
         self.size, self.data = self.settings.size, {}
         if isinstance(data, Tensor):
+            _check_images(data)
             self.data = {"name": "tensor", "images": len(data)}
             self._check_count()
             self.size = self.size or fit_ratio(data.shape[-1] / data.shape[-2], self.settings.pixels)
             return self._tensor(data)
         if isinstance(data, (str, os.PathLike)):
             collection = self._discover(data, protocol)
-            # `elpv` is a word; a path is kept whole, for the run may be evaluated from another folder.
-            self.data = {"path": str(data) if str(data) == collection.layout else str(Path(data).resolve())}
+            self.data = {"path": resolve(os.fspath(data))}
         elif isinstance(data, Collection):
             collection = data
         else:
@@ -272,11 +275,8 @@ class Detector:
         }
 
     def _tensor(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise InputError(f"images must be (N, 3, H, W), not {tuple(images.shape)}")
+        """uint8 at the size the network sees."""
         if images.dtype != torch.uint8:
-            if not images.is_floating_point():
-                raise InputError(f"images must be uint8 or floating in 0..255, not {images.dtype}")
             if not torch.isfinite(images).all():
                 raise InputError("images hold NaN or infinite values")
             images = images.float().clamp(0, 255).round().to(torch.uint8)
@@ -319,6 +319,13 @@ def _device(device: str | torch.device | None) -> torch.device:
         count = torch.cuda.device_count()
         raise InputError(f"device {str(device)!r} cannot be used: torch {torch.__version__} sees {count} CUDA devices")
     return chosen
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
+        raise InputError(f"images must be (N, 3, H, W), not {tuple(images.shape)}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise InputError(f"images must be uint8 or floating in 0..255, not {images.dtype}")
 
 
 def _paths(images: Paths) -> list[Path]:

@@ -57,6 +57,10 @@ def train(
       dssm train --resume --out runs/bottle
     """
     given = _given(data, protocol, name, config, changes, options)
+    if "data" in given:
+        from dssm.data import resolve  # torch takes seconds to import; --help need not wait for it
+
+        given["data"] = resolve(given["data"])
     if resume:
         given = _resumed(run, given)
     data, protocol = given.pop("data", None), given.pop("protocol", None)
@@ -66,8 +70,7 @@ def train(
     settings = base.replace(**given)
 
     if not resume:
-        place = data if data == "elpv" else str(Path(data).resolve())
-        _prepare(run, {"data": place, "protocol": protocol}, settings)
+        _prepare(run, {"data": data, "protocol": protocol}, settings)
     elif (run / FACTS).exists():
         click.echo(f"{run} is trained already")
         return
@@ -80,7 +83,7 @@ def train(
 
 
 def _fit(settings: Settings, data: str, protocol: str | None, run: Path, device: str | None, resume: bool) -> None:
-    from dssm.detector import Detector  # torch takes seconds to import; --help need not wait for it
+    from dssm.detector import Detector
     from dssm.training import Interrupted
 
     detector = Detector(settings, device=device)
@@ -151,8 +154,6 @@ def _resumed(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     stored = read_config(run / CONFIG)
     if given.pop("preset", None):
         raise InputError("--resume takes its settings from the run; leave out --preset")
-    if "data" in given and given["data"] != "elpv":
-        given["data"] = str(Path(given["data"]).resolve())
     source = {key: stored.pop(key, None) for key in ("data", "protocol")}
     settings = Settings.from_dict(stored).as_dict()
     for key, value in given.items():

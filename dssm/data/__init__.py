@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dssm.data.cache import load_images, load_masks
-from dssm.data.collection import GOOD, Collection, Sample, discover, find_images
+from dssm.data.collection import GOOD, Collection, Sample, discover, find_images, resolve
 from dssm.data.image import read, read_mask, read_size
 from dssm.data.size import fit_ratio, fit_size, parse_size
 from dssm.data.texture import load_textures
@@ -24,4 +24,5 @@ __all__ = [
     "read",
     "read_mask",
     "read_size",
+    "resolve",
 ]

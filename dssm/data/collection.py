@@ -10,9 +10,14 @@ from dssm.data.listing import entries, find_images
 from dssm.data.sample import GOOD, Collection, Sample
 from dssm.errors import InputError
 
-__all__ = ["GOOD", "Collection", "Sample", "discover", "find_images"]
+__all__ = ["GOOD", "Collection", "Sample", "discover", "find_images", "resolve"]
 
 LAYOUTS = (mvtec, bsd, elpv, folder)
+
+
+def resolve(data: str | Path) -> str:
+    """What the user named, good from any folder: an absolute path, or the word `elpv`."""
+    return str(data) if str(data) == elpv.LAYOUT else str(Path(data).resolve())
 
 
 def discover(data: str | Path, *, protocol: str | None = None, seed: int = 0) -> Collection:
