@@ -120,7 +120,7 @@ def test_ctrl_c_saves_and_resume_is_exact(
 
 def test_kill_9_and_resume_is_exact(good_folder: Path, tmp_path: Path) -> None:
     """The final weights equal those of an unbroken run, however it died."""
-    options = ["--size", "64", "--batch", "8", "--epochs", "6", "--set", "checkpoint=0"]
+    options = ["--size", "64", "--batch", "8", "--epochs", "6", "--set", "checkpoint=1"]
     command = [sys.executable, "-m", "dssm", "train"]
     subprocess.run([*command, good_folder, "--out", tmp_path / "a", *options], check=True, capture_output=True)
 
@@ -151,11 +151,12 @@ def test_a_diverging_run_says_so(surfaces: Tensor, textures: Tensor, tiny: Setti
 def test_another_trainings_checkpoint_is_refused(
     surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path
 ) -> None:
-    train(network(tiny), surfaces, textures, tiny, folder=tmp_path, progress=False)
+    settings = tiny.replace(samples=1, batch=48)  # one step
+    train(network(settings), surfaces, textures, settings, folder=tmp_path, progress=False)
     with pytest.raises(InputError, match=r"differs in: images; start anew"):
-        train(network(tiny), surfaces[:20], textures, tiny, folder=tmp_path, resume=True, progress=False)
+        train(network(settings), surfaces[:20], textures, settings, folder=tmp_path, resume=True, progress=False)
     with pytest.raises(InputError, match=r"differs in: seed; start anew"):
-        settings = tiny.replace(seed=1)
+        settings = settings.replace(seed=1)
         train(network(settings), surfaces, textures, settings, folder=tmp_path, resume=True, progress=False)
 
 
