@@ -211,38 +211,23 @@ def _is_number(value: Any) -> bool:
 
 # What the presets change. `quick` and `best` keep the aspect ratio, paste smaller and plainer patches, learn to find
 # them, and take an optimiser that gets further in few steps.
+_SMALL_DEFECTS: dict[str, Any] = {
+    "size": None,
+    "epochs": None,
+    "optimizer": "adamw",
+    "rate": 0.001,
+    "decay": 0.01,
+    "alpha": (0.2, 0.8),
+    "area": (0.0, 0.1),
+    "segment": True,
+    "pooled_stages": (2, 3, 4),
+    "map": "fused",
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "quick": {
-        "size": None,
-        "pixels": 192 * 192,
-        "epochs": None,
-        "samples": 2000,
-        "optimizer": "adamw",
-        "rate": 1e-3,
-        "decay": 0.01,
-        "warmup": 0.1,
-        "alpha": (0.2, 0.8),
-        "area": (0.0, 0.1),
-        "segment": True,
-        "pooled_stages": (2, 3, 4),
-        "map": "fused",
-    },
-    "best": {
-        "size": None,
-        "pixels": 192 * 448,
-        "epochs": None,
-        "samples": 8000,
-        "optimizer": "adamw",
-        "rate": 1e-3,
-        "decay": 0.01,
-        "warmup": 0.05,
-        "alpha": (0.2, 0.8),
-        "area": (0.0, 0.1),
-        "segment": True,
-        "pooled_stages": (2, 3, 4),
-        "map": "fused",
-    },
+    "quick": {**_SMALL_DEFECTS, "pixels": 192 * 192, "samples": 2000, "warmup": 0.1},
+    "best": {**_SMALL_DEFECTS, "pixels": 192 * 448, "samples": 8000, "warmup": 0.05},
 }
 
 
