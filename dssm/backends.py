@@ -40,12 +40,16 @@ def load(op: str, backend: str) -> ModuleType | str:
     return importlib.import_module(f"{package}.{op}")
 
 
+def _wanted(backend: str | None) -> str:
+    return backend or os.environ.get("DSSM_BACKEND") or "auto"
+
+
 def explain(op: str, device: str, wanted: str | None = None) -> tuple[str, list[str]]:
     """The backend that runs an op on a type of device, and why no faster one. Raises BackendError if none can.
 
     `wanted` None reads the environment variable DSSM_BACKEND, else "auto": the fastest backend that can run.
     """
-    wanted = wanted or os.environ.get("DSSM_BACKEND") or "auto"
+    wanted = _wanted(wanted)
     if wanted not in NAMES:
         raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
     order = _DEVICES.get(device, ("reference",))
@@ -75,8 +79,7 @@ def choose(op: str, device: torch.device | str, backend: str | None = None) -> t
     `backend` None reads the environment variable DSSM_BACKEND, else "auto": the fastest backend that can run.
     Raises BackendError when the backend asked for by name cannot run, with the reason.
     """
-    wanted = backend or os.environ.get("DSSM_BACKEND") or "auto"
-    return _choose(op, torch.device(device).type, wanted)
+    return _choose(op, torch.device(device).type, _wanted(backend))
 
 
 def implementation(op: str, device: torch.device, backend: str | None) -> Callable:

@@ -29,7 +29,7 @@ def define(name: str, schema: str, *, fake: Callable, differentiable: tuple[str,
 
 
 def _register(name: str, schema: str, function: Callable, fake: Callable) -> None:
-    # Not torch.library.custom_op: its first call imports the compiler, three seconds of waiting.
+    # Not torch.library.custom_op: its first call imports the compiler, seconds of waiting.
     _library.define(name + schema)
     _library.impl(name, function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"dssm::{name}", fake, lib=_library)
