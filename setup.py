@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds dssm._C from csrc/ with ninja. Needs a C++17 compiler and pybind11, and neither torch nor a GPU."""
+"""Builds dssm._C_<level> from csrc/ with ninja, once per level of vector instructions; dssm/_native.py loads the best.
+
+Needs a C++17 compiler and pybind11, and neither torch nor a GPU. DSSM_BUILD_ISA=avx2,scalar builds fewer levels.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -20,6 +24,18 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent.resolve()
 SOURCES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "csrc").rglob("*.cpp"))]
 
+# Whole modules, not functions, differ by level: then no template that two levels share can end up with the other's
+# instructions. "scalar" is what every processor of the family runs, and is always built.
+LEVELS = {
+    "x86_64": {
+        "scalar": [],
+        "avx2": ["-march=x86-64-v3"],
+        "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    },
+    "aarch64": {"scalar": ["-DDSSM_PORTABLE"], "neon": []},
+}
+FAMILIES = {"AMD64": "x86_64", "arm64": "aarch64"}
+
 
 class NinjaBuild(build_ext):
     """One ninja edge per source file: parallel, incremental, headers tracked by the compiler's dependency files."""
@@ -27,15 +43,34 @@ class NinjaBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         compiler = find_compiler()
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
-        folder = Path(self.build_temp).resolve()
+        level = ext.name.rpartition("_")[2]
+        folder = Path(self.build_temp).resolve() / level
         folder.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(folder / "build.ninja", "w") as file:
-            write_rules(ninja_syntax.Writer(file), compiler, target, ext.sources, self.include_dirs)
+            flags = [*LEVELS[family()][level], f"-DDSSM_MODULE=_C_{level}"]
+            write_rules(ninja_syntax.Writer(file), compiler, flags, target, ext.sources, self.include_dirs)
         jobs = ["-j", os.environ["MAX_JOBS"]] if "MAX_JOBS" in os.environ else []
         command = [str(Path(ninja.BIN_DIR) / "ninja"), "-C", str(folder), *jobs]
         if subprocess.run(command).returncode:
             raise SystemExit("dssm: the C++ extension did not compile; the compiler's messages are above")
+
+
+def family() -> str:
+    """The processor's family; one that is not listed builds the scalar level alone."""
+    machine = FAMILIES.get(platform.machine(), platform.machine())
+    LEVELS.setdefault(machine, {"scalar": []})
+    return machine
+
+
+def levels() -> list[str]:
+    """The levels to build: all of the family, or those that DSSM_BUILD_ISA names."""
+    known = LEVELS[family()]
+    asked = [name for name in os.environ.get("DSSM_BUILD_ISA", "").split(",") if name] or list(known)
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise SystemExit(f"dssm: DSSM_BUILD_ISA names {', '.join(unknown)}; known here are {', '.join(known)}")
+    return sorted({"scalar", *asked})
 
 
 def find_compiler() -> list[str]:
@@ -61,10 +96,16 @@ def compiles(compiler: list[str], *flags: str) -> bool:
 
 
 def write_rules(
-    writer: ninja_syntax.Writer, compiler: list[str], target: Path, sources: list[str], includes: list[str]
+    writer: ninja_syntax.Writer,
+    compiler: list[str],
+    level: list[str],
+    target: Path,
+    sources: list[str],
+    includes: list[str],
 ) -> None:
     """The build graph: object files, then one shared library."""
-    flags = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    # -Wno-psabi: vectors cross no boundary between modules, so how a level passes them is its own affair.
+    flags = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", *level]
     # Values stay exactly IEEE's: no contraction into FMA. Nothing looks at errno or floating-point traps, and without
     # them loops vectorise.
     flags += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
@@ -88,6 +129,6 @@ def write_rules(
 setup(
     packages=[*find_packages(include=["dssm*"]), "dssm.kernels"],
     package_dir={"dssm.kernels": "kernels"},
-    ext_modules=[Extension("dssm._C", SOURCES)],
+    ext_modules=[Extension(f"dssm._C_{level}", SOURCES) for level in levels()],
     cmdclass={"build_ext": NinjaBuild},
 )

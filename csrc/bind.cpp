@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dssm._C: addresses, sizes, strides and a thread count in; nothing of torch is needed to build it or to load it.
+// The Python module of one level of instructions, dssm._C_<level>: every kernel takes arrays, settings and a number of
+// threads, and releases the GIL. Nothing of torch is needed to build it or to load it.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "array.h"
 #include "cpu/augment.h"
 #include "cpu/blend.h"
 #include "cpu/component.h"
@@ -16,22 +18,49 @@
 
 namespace py = pybind11;
 
+// An Array from what dssm.cpu.array makes of a tensor, (address, type, sizes, strides), or from None.
+template <>
+struct pybind11::detail::type_caster<dssm::Array> {
+  PYBIND11_TYPE_CASTER(dssm::Array, const_name("array"));
+
+  bool load(handle source, bool) {
+    value = {};
+    if (source.is_none()) return true;
+    if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 4) return false;
+    const auto [address, type, size, stride] = source.cast<std::tuple<uintptr_t, int, py::tuple, py::tuple>>();
+    if (size.size() > value.size.size() || size.size() != stride.size()) return false;
+    value.data = reinterpret_cast<void*>(address);
+    value.type = static_cast<dssm::Type>(type);
+    value.dims = static_cast<int>(size.size());
+    for (int i = 0; i < value.dims; ++i) {
+      value.size[i] = size[i].cast<int64_t>();
+      value.stride[i] = stride[i].cast<int64_t>();
+    }
+    return true;
+  }
+};
+
 namespace {
 
-template <typename T>
-T* at(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
+using dssm::Array;
+using Pair = std::array<int64_t, 2>;
 
 // The instruction sets that matter here and that this processor has.
 std::vector<std::string> features() {
   std::vector<std::string> found;
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2")) found.push_back("avx2");
-  if (__builtin_cpu_supports("fma")) found.push_back("fma");
-  if (__builtin_cpu_supports("avx512f")) found.push_back("avx512f");
-  if (__builtin_cpu_supports("avx512bf16")) found.push_back("avx512bf16");
+#define DSSM_FEATURE(name) \
+  if (__builtin_cpu_supports(name)) found.push_back(name)
+  DSSM_FEATURE("avx2");
+  DSSM_FEATURE("fma");
+  DSSM_FEATURE("bmi2");
+  DSSM_FEATURE("avx512f");
+  DSSM_FEATURE("avx512bw");
+  DSSM_FEATURE("avx512dq");
+  DSSM_FEATURE("avx512vl");
+  DSSM_FEATURE("avx512bf16");
+#undef DSSM_FEATURE
 #elif defined(__aarch64__)
   found.push_back("neon");
 #endif
@@ -47,94 +76,30 @@ int openmp() {
 #endif
 }
 
-template <typename Pixel, typename Real>
-void bind_hog(py::module_& m, const char* name) {
-  m.def(
-      name,
-      [](uintptr_t image, uintptr_t out, std::array<int64_t, 4> size, std::array<int64_t, 4> stride,
-         int64_t orientations, std::array<int64_t, 2> cell, std::array<int64_t, 2> block, dssm::Norm norm, bool sqrt,
-         dssm::HogMode mode, int threads) {
-        dssm::hog_cpu(at<const Pixel>(image), at<Real>(out), size, stride,
-                      {orientations, cell, block, norm, sqrt, mode}, threads);
-      },
-      py::call_guard<py::gil_scoped_release>());
-}
-
-template <typename Pixel>
-void bind_blend(py::module_& m, const char* name) {
-  m.def(
-      name,
-      [](uintptr_t image, uintptr_t source, uintptr_t mask, uintptr_t alpha, uintptr_t out, std::array<int64_t, 4> size,
-         std::array<int64_t, 4> image_stride, std::array<int64_t, 4> source_stride, std::array<int64_t, 3> mask_stride,
-         int threads) {
-        dssm::blend_cpu(at<const Pixel>(image), at<const Pixel>(source), at<const uint8_t>(mask),
-                        at<const double>(alpha), at<Pixel>(out), size, image_stride, source_stride, mask_stride,
-                        threads);
-      },
-      py::call_guard<py::gil_scoped_release>());
-}
-
-template <typename Pixel>
-void bind_paste(py::module_& m, const char* name) {
-  m.def(
-      name,
-      [](uintptr_t image, uintptr_t source, uintptr_t index, uintptr_t kind, uintptr_t out, uintptr_t mask,
-         uintptr_t alpha, std::array<int64_t, 4> size, uint64_t seed, float threshold,
-         std::array<int64_t, 2> alpha_bounds, std::array<int64_t, 2> resolution, std::array<int64_t, 2> area,
-         int connectivity, int threads) {
-        dssm::paste_cpu(at<const Pixel>(image), at<const Pixel>(source), at<const int64_t>(index),
-                        at<const int64_t>(kind), at<Pixel>(out), at<uint8_t>(mask), at<float>(alpha), size,
-                        {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
-      },
-      py::call_guard<py::gil_scoped_release>());
-}
-
 }  // namespace
 
-PYBIND11_MODULE(_C, m) {
+PYBIND11_MODULE(DSSM_MODULE, m) {
+  const auto kernel = py::call_guard<py::gil_scoped_release>();
   m.def("features", &features);
   m.def("openmp", &openmp);
+  m.def("augment", &dssm::augment_cpu, kernel);
+  m.def("blend", &dssm::blend_cpu, kernel);
+  m.def("component", &dssm::component_cpu, kernel);
+  m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def(
-      "component",
-      [](uintptr_t mask, uintptr_t out, std::array<int64_t, 3> size, std::array<int64_t, 3> stride, int connectivity,
+      "hog",
+      [](Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode,
          int threads) {
-        dssm::component_cpu(at<const uint8_t>(mask), at<uint8_t>(out), size[0], size[1], size[2], stride.data(),
-                            connectivity, threads);
+        const auto blocks = static_cast<dssm::Norm>(norm);
+        dssm::hog_cpu(image, out, {orientations, cell, block, blocks, sqrt, static_cast<dssm::HogMode>(mode)}, threads);
       },
-      py::call_guard<py::gil_scoped_release>());
-
-  py::enum_<dssm::Norm>(m, "Norm")
-      .value("L1", dssm::Norm::l1)
-      .value("L1-sqrt", dssm::Norm::l1_sqrt)
-      .value("L2", dssm::Norm::l2)
-      .value("L2-Hys", dssm::Norm::l2_hys);
-  py::enum_<dssm::HogMode>(m, "HogMode")
-      .value("skimage", dssm::HogMode::skimage)
-      .value("opencv", dssm::HogMode::opencv);
-  bind_hog<uint8_t, float>(m, "hog_uint8_float32");
-  bind_hog<uint8_t, double>(m, "hog_uint8_float64");
-  bind_hog<float, float>(m, "hog_float32_float32");
-  bind_hog<double, double>(m, "hog_float64_float64");
-
+      kernel);
   m.def(
-      "perlin",
-      [](uintptr_t index, int64_t stride, uintptr_t out, int64_t batch, std::array<int64_t, 2> size, uint64_t seed,
-         std::array<int64_t, 2> resolution, bool rotate, int threads) {
-        dssm::perlin_cpu(at<const int64_t>(index), stride, at<float>(out), batch, size, seed, resolution, rotate,
-                         threads);
+      "paste",
+      [](Array image, Array source, Array index, Array kind, Array out, Array mask, Array alpha, uint64_t seed,
+         float threshold, Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
+        dssm::paste_cpu(image, source, index, kind, out, mask, alpha,
+                        {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
       },
-      py::call_guard<py::gil_scoped_release>());
-  m.def(
-      "augment",
-      [](uintptr_t image, uintptr_t index, int64_t stride, std::array<int64_t, 4> size, uint64_t seed, int64_t count,
-         int threads) {
-        dssm::augment_cpu(at<uint8_t>(image), at<const int64_t>(index), stride, size, seed, count, threads);
-      },
-      py::call_guard<py::gil_scoped_release>());
-  bind_blend<uint8_t>(m, "blend_uint8");
-  bind_blend<float>(m, "blend_float32");
-  bind_blend<double>(m, "blend_float64");
-  bind_paste<uint8_t>(m, "paste_uint8");
-  bind_paste<float>(m, "paste_float32");
-  bind_paste<double>(m, "paste_float64");
+      kernel);
 }

@@ -1,27 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads the C++ extension so that it shares torch's OpenMP threads."""
+"""Loads the C++ kernels of the best level of instructions that the processor has, sharing torch's OpenMP threads."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
+# What each level's code may use, best first; setup.py builds those that fit the machine's family.
+LEVELS = {
+    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"},
+    "avx2": {"avx2", "fma", "bmi2"},
+    "neon": {"neon"},
+    "scalar": set[str](),
+}
+
 
 @cache
 def load() -> ModuleType:
-    """The module `dssm._C`. Raises ImportError with the reason when it cannot be loaded.
+    """The module `dssm._C_<level>`. Raises ImportError with the reason when it cannot be loaded.
 
-    The extension is linked without an OpenMP library of its own. torch's is made visible to it first: with two of them
-    in a process there would be two pools of threads that fight for the cores.
+    The environment variable DSSM_ISA names another level than the best: avx512, avx2, neon or scalar.
+    """
+    return importlib.import_module(f"dssm._C_{level()}")
+
+
+@cache
+def level() -> str:
+    """The level that runs."""
+    usable = levels()
+    wanted = os.environ.get("DSSM_ISA") or usable[0]
+    if wanted not in usable:
+        raise ImportError(f"DSSM_ISA={wanted} cannot run here: choose {' or '.join(usable)}")
+    return wanted
+
+
+@cache
+def levels() -> list[str]:
+    """The levels that were built and that this processor has, best first."""
+    _share_openmp()
+    present = set(features())
+    return [
+        name
+        for name, needed in LEVELS.items()
+        if needed <= present and importlib.util.find_spec(f"dssm._C_{name}") is not None
+    ]
+
+
+def features() -> list[str]:
+    """The instruction sets of this processor that matter here."""
+    _share_openmp()
+    return importlib.import_module("dssm._C_scalar").features()
+
+
+@cache
+def _share_openmp() -> None:
+    """The extension is linked without an OpenMP library of its own; torch's is made visible to it before it loads.
+
+    With two of them in a process there would be two pools of threads that fight for the cores.
     """
     for library in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")) or [Path("libgomp.so.1")]:
         try:
             ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
         except OSError:
             continue  # not an OpenMP library, or none needed: importing the extension tells
-    return importlib.import_module("dssm._C")

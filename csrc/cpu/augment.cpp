@@ -101,19 +101,18 @@ void apply(const Image& image, int operation, int magnitude) {
 
 }  // namespace
 
-void augment_cpu(uint8_t* image, const int64_t* index, int64_t stride, const std::array<int64_t, 4>& size,
-                 uint64_t seed, int64_t count, int threads) {
-  const int64_t values = size[1] * size[2] * size[3];
-  if (values == 0) return;
-  parallel_for(size[0], threads, [&](int64_t sample) {
+void augment_cpu(const Array& image, const Array& index, uint64_t seed, int64_t count, int threads) {
+  if (image.count() == 0) return;
+  const auto [batch, channels, height, width] = sizes<4>(image);
+  parallel_for(batch, threads, [&, channels = channels, height = height, width = width](int64_t sample) {
+    const Image one{image.at<uint8_t>(sample), channels, height, width};
     std::array<int, kOperations> order;
     std::iota(order.begin(), order.end(), 0);
     for (int64_t step = 0; step < count; ++step) {
-      const auto words = philox(seed, index[sample * stride], Stream::augment, static_cast<uint32_t>(step));
+      const auto words = philox(seed, *index.at<int64_t>(sample), Stream::augment, static_cast<uint32_t>(step));
       std::swap(order[step], order[integer(words[0], step, kOperations)]);
       const auto [lo, hi] = kRanges[order[step]];
-      apply({image + sample * values, size[1], size[2], size[3]}, order[step],
-            static_cast<int>(integer(words[1], lo, hi)));
+      apply(one, order[step], static_cast<int>(integer(words[1], lo, hi)));
     }
   });
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cmath>
 #include <cstdint>
+
+#include "array.h"
 
 namespace dssm {
 
@@ -27,11 +28,9 @@ struct Mix<uint8_t> {
   }
 };
 
-// Equation 3 over a batch. `size` is (batch, channels, height, width), `out` and `alpha` are contiguous, and the
-// strides of image, source and mask are in elements. Instantiated for uint8_t, float and double.
-template <typename Pixel>
-void blend_cpu(const Pixel* image, const Pixel* source, const uint8_t* mask, const double* alpha, Pixel* out,
-               const std::array<int64_t, 4>& size, const std::array<int64_t, 4>& image_stride,
-               const std::array<int64_t, 4>& source_stride, const std::array<int64_t, 3>& mask_stride, int threads);
+// Equation 3 over a batch. `image` and `source` (batch, channels, height, width) and `mask` (batch, height, width) may
+// have any strides; `alpha` (batch, float64) and `out` are contiguous. uint8, float32 and float64.
+void blend_cpu(const Array& image, const Array& source, const Array& mask, const Array& alpha, const Array& out,
+               int threads);
 
 }  // namespace dssm

@@ -94,10 +94,14 @@ void largest(const uint8_t* mask, uint8_t* out, int64_t height, int64_t width, c
 
 }  // namespace
 
-void component_cpu(const uint8_t* mask, uint8_t* out, int64_t batch, int64_t height, int64_t width,
-                   const int64_t stride[3], int connectivity, int threads) {
-  parallel_for(batch, threads, [&](int64_t i) {
-    largest(mask + i * stride[0], out + i * height * width, height, width, stride + 1, connectivity);
+void component_plane(const uint8_t* mask, uint8_t* out, int64_t height, int64_t width, int connectivity) {
+  const int64_t stride[2] = {width, 1};
+  largest(mask, out, height, width, stride, connectivity);
+}
+
+void component_cpu(const Array& mask, const Array& out, int connectivity, int threads) {
+  parallel_for(mask.size[0], threads, [&](int64_t i) {
+    largest(mask.at<uint8_t>(i), out.at<uint8_t>(i), mask.size[1], mask.size[2], &mask.stride[1], connectivity);
   });
 }
 

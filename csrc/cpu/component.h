@@ -3,10 +3,14 @@
 
 #include <cstdint>
 
+#include "array.h"
+
 namespace dssm {
 
-// Largest connected component of `batch` masks. `mask` holds bytes 0 or 1 with strides in bytes; `out` is contiguous.
-void component_cpu(const uint8_t* mask, uint8_t* out, int64_t batch, int64_t height, int64_t width,
-                   const int64_t stride[3], int connectivity, int threads);
+// The largest connected component of one mask of bytes 0 and 1; both planes are contiguous.
+void component_plane(const uint8_t* mask, uint8_t* out, int64_t height, int64_t width, int connectivity);
+
+// The same for every mask of a batch (batch, height, width) of any strides; `out` is contiguous.
+void component_cpu(const Array& mask, const Array& out, int connectivity, int threads);
 
 }  // namespace dssm

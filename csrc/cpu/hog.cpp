@@ -343,26 +343,19 @@ void opencv(const Image<Pixel>& image, Real* out, const HogSettings& settings) {
 
 }  // namespace
 
-template <typename Pixel, typename Real>
-void hog_cpu(const Pixel* image, Real* out, const std::array<int64_t, 4>& size, const std::array<int64_t, 4>& stride,
-             const HogSettings& settings, int threads) {
-  const int64_t block_rows = size[2] / settings.cell[0] - settings.block[0] + 1;
-  const int64_t block_columns = size[3] / settings.cell[1] - settings.block[1] + 1;
-  const int64_t length = block_rows * block_columns * settings.block[0] * settings.block[1] * settings.orientations;
-  parallel_for(size[0], threads, [&](int64_t i) {
-    const Image<Pixel> one{image + i * stride[0], size[1], size[2], size[3], stride[1], stride[2], stride[3]};
-    const auto compute = settings.mode == HogMode::skimage ? skimage<Pixel, Real> : opencv<Pixel, Real>;
-    compute(one, out + i * length, settings);
+void hog_cpu(const Array& image, const Array& out, const HogSettings& settings, int threads) {
+  visit<uint8_t, float, double>(image.type, [&](auto pixel) {
+    using Pixel = typename decltype(pixel)::type;
+    visit<float, double>(out.type, [&](auto real) {
+      using Real = typename decltype(real)::type;
+      const auto compute = settings.mode == HogMode::skimage ? skimage<Pixel, Real> : opencv<Pixel, Real>;
+      parallel_for(image.size[0], threads, [&](int64_t i) {
+        const Image<Pixel> one{image.at<const Pixel>(i), image.size[1],   image.size[2],  image.size[3],
+                               image.stride[1],          image.stride[2], image.stride[3]};
+        compute(one, out.at<Real>(i), settings);
+      });
+    });
   });
 }
-
-#define DSSM_HOG(Pixel, Real)                                                                              \
-  template void hog_cpu(const Pixel*, Real*, const std::array<int64_t, 4>&, const std::array<int64_t, 4>&, \
-                        const HogSettings&, int)
-DSSM_HOG(uint8_t, float);
-DSSM_HOG(uint8_t, double);
-DSSM_HOG(float, float);
-DSSM_HOG(double, double);
-#undef DSSM_HOG
 
 }  // namespace dssm

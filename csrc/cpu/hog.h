@@ -4,8 +4,11 @@
 #include <array>
 #include <cstdint>
 
+#include "array.h"
+
 namespace dssm {
 
+// In the order of dssm.ops.hog.NORMS and MODES.
 enum class Norm { l1, l1_sqrt, l2, l2_hys };
 enum class HogMode { skimage, opencv };
 
@@ -17,11 +20,8 @@ struct HogSettings {
   HogMode mode;
 };
 
-// Histograms of oriented gradients of a batch. `size` and `stride` are of (batch, channels, height, width), strides in
-// elements; `out` is contiguous. Instantiated for <uint8_t, float>, <uint8_t, double>, <float, float>, <double,
-// double>.
-template <typename Pixel, typename Real>
-void hog_cpu(const Pixel* image, Real* out, const std::array<int64_t, 4>& size, const std::array<int64_t, 4>& stride,
-             const HogSettings& settings, int threads);
+// Histograms of oriented gradients of a batch (batch, channels, height, width) of any strides; `out` is contiguous.
+// uint8 to float32 or float64, float32 to float32, float64 to float64.
+void hog_cpu(const Array& image, const Array& out, const HogSettings& settings, int threads);
 
 }  // namespace dssm

@@ -37,8 +37,7 @@ void noise_mask(uint8_t* mask, uint64_t index, const Size& size, const PasteSett
   bool risen = false;
   for (int step = 0;; ++step) {
     for (int64_t i = 0; i < size.area(); ++i) above[i] = values[i] > level || values[i] >= peak;
-    const int64_t stride[3] = {size.area(), size.width, 1};
-    component_cpu(above.data(), mask, 1, size.height, size.width, stride, settings.connectivity, 1);
+    component_plane(above.data(), mask, size.height, size.width, settings.connectivity);
     const int64_t pixels = std::accumulate(mask, mask + size.area(), int64_t{0});
     if (step == kSteps) return;
     if (pixels > settings.area[1]) {
@@ -153,43 +152,43 @@ void cut(const Pixel* image, Pixel* out, uint8_t* mask, uint64_t index, Kind kin
   }
 }
 
-}  // namespace
-
 template <typename Pixel>
-void paste_cpu(const Pixel* image, const Pixel* source, const int64_t* index, const int64_t* kind, Pixel* out,
-               uint8_t* mask, float* alpha, const std::array<int64_t, 4>& sizes, const PasteSettings& settings,
-               int threads) {
-  const Size size{sizes[1], sizes[2], sizes[3]};
-  parallel_for(sizes[0], threads, [&](int64_t b) {
-    const int64_t first = b * size.channels * size.area();
-    const Pixel* from = image + first;
-    Pixel* to = out + first;
-    uint8_t* inside = mask + b * size.area();
-    std::copy(from, from + size.channels * size.area(), to);
-    if (kind[b] != noise) {
-      cut(from, to, inside, index[b], static_cast<Kind>(kind[b]), size, settings);
-      alpha[b] = 0;
-      return;
+void paste(const Array& image, const Array& source, uint64_t index, int64_t kind, const Array& out, const Array& mask,
+           float* alpha, const PasteSettings& settings, int64_t b) {
+  const Size size{image.size[1], image.size[2], image.size[3]};
+  const Pixel* from = image.at<const Pixel>(b);
+  Pixel* to = out.at<Pixel>(b);
+  uint8_t* inside = mask.at<uint8_t>(b);
+  std::copy(from, from + size.channels * size.area(), to);
+  if (kind != noise) {
+    cut(from, to, inside, index, static_cast<Kind>(kind), size, settings);
+    *alpha = 0;
+    return;
+  }
+  const Pixel* other = source.at<const Pixel>(b);
+  const uint32_t word = philox(settings.seed, index, Stream::paste, 0)[0];
+  *alpha = static_cast<float>(integer(word, settings.alpha[0], settings.alpha[1] + 1)) / 65536;
+  noise_mask(inside, index, size, settings);
+  const Mix<Pixel> mix(*alpha);
+  for (int64_t c = 0; c < size.channels; ++c) {
+    const int64_t plane = c * size.area();
+    for (int64_t i = 0; i < size.area(); ++i) {
+      if (inside[i]) to[plane + i] = mix(from[plane + i], other[plane + i]);
     }
-    const uint32_t word = philox(settings.seed, index[b], Stream::paste, 0)[0];
-    alpha[b] = static_cast<float>(integer(word, settings.alpha[0], settings.alpha[1] + 1)) / 65536;
-    noise_mask(inside, index[b], size, settings);
-    const Mix<Pixel> mix(alpha[b]);
-    for (int64_t c = 0; c < size.channels; ++c) {
-      const int64_t plane = c * size.area();
-      for (int64_t i = 0; i < size.area(); ++i) {
-        if (inside[i]) to[plane + i] = mix(from[plane + i], source[first + plane + i]);
-      }
-    }
-  });
+  }
 }
 
-#define INSTANTIATE(Pixel)                                                                                      \
-  template void paste_cpu(const Pixel*, const Pixel*, const int64_t*, const int64_t*, Pixel*, uint8_t*, float*, \
-                          const std::array<int64_t, 4>&, const PasteSettings&, int);
-INSTANTIATE(uint8_t)
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
+}  // namespace
+
+void paste_cpu(const Array& image, const Array& source, const Array& index, const Array& kind, const Array& out,
+               const Array& mask, const Array& alpha, const PasteSettings& settings, int threads) {
+  visit<uint8_t, float, double>(image.type, [&](auto pixel) {
+    using Pixel = typename decltype(pixel)::type;
+    parallel_for(image.size[0], threads, [&](int64_t b) {
+      paste<Pixel>(image, source, *index.at<int64_t>(b), *kind.at<int64_t>(b), out, mask, alpha.at<float>(b), settings,
+                   b);
+    });
+  });
+}
 
 }  // namespace dssm

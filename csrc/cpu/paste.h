@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "array.h"
+
 namespace dssm {
 
 struct PasteSettings {
@@ -15,12 +17,10 @@ struct PasteSettings {
   int connectivity;
 };
 
-// PasteNoise, scars and patches; see dssm/reference/paste.py. Everything is contiguous, `size` is (batch, channels,
-// height, width), `kind` holds 0 noise, 1 scar, 2 patch; `source` may be null where none is noise. Instantiated for
-// uint8_t, float and double.
-template <typename Pixel>
-void paste_cpu(const Pixel* image, const Pixel* source, const int64_t* index, const int64_t* kind, Pixel* out,
-               uint8_t* mask, float* alpha, const std::array<int64_t, 4>& size, const PasteSettings& settings,
-               int threads);
+// PasteNoise, scars and patches; see dssm/reference/paste.py. Everything is contiguous; `image`, `source` and `out` are
+// (batch, channels, height, width), `kind` holds 0 noise, 1 scar, 2 patch; `source` may be null where none is noise.
+// uint8, float32 and float64.
+void paste_cpu(const Array& image, const Array& source, const Array& index, const Array& kind, const Array& out,
+               const Array& mask, const Array& alpha, const PasteSettings& settings, int threads);
 
 }  // namespace dssm

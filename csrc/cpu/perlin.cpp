@@ -109,10 +109,11 @@ void perlin_plane(float* out, uint64_t index, const std::array<int64_t, 2>& size
   });
 }
 
-void perlin_cpu(const int64_t* index, int64_t stride, float* out, int64_t batch, const std::array<int64_t, 2>& size,
-                uint64_t seed, const std::array<int64_t, 2>& resolution, bool rotate, int threads) {
-  parallel_for(batch, threads, [&](int64_t sample) {
-    perlin_plane(out + sample * size[0] * size[1], index[sample * stride], size, seed, resolution, rotate);
+void perlin_cpu(const Array& index, const Array& out, uint64_t seed, const std::array<int64_t, 2>& resolution,
+                bool rotate, int threads) {
+  const std::array<int64_t, 2> size{out.size[1], out.size[2]};
+  parallel_for(out.size[0], threads, [&](int64_t sample) {
+    perlin_plane(out.at<float>(sample), *index.at<int64_t>(sample), size, seed, resolution, rotate);
   });
 }
 

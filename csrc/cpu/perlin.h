@@ -4,14 +4,16 @@
 #include <array>
 #include <cstdint>
 
+#include "array.h"
+
 namespace dssm {
 
 // One plane of Perlin noise, height x width, contiguous; see dssm/reference/perlin.py.
 void perlin_plane(float* out, uint64_t index, const std::array<int64_t, 2>& size, uint64_t seed,
                   const std::array<int64_t, 2>& resolution, bool rotate);
 
-// A plane per sample number; `stride` is that of `index`, in elements.
-void perlin_cpu(const int64_t* index, int64_t stride, float* out, int64_t batch, const std::array<int64_t, 2>& size,
-                uint64_t seed, const std::array<int64_t, 2>& resolution, bool rotate, int threads);
+// A plane of `out` (batch, height, width), contiguous, for every sample number of `index`.
+void perlin_cpu(const Array& index, const Array& out, uint64_t seed, const std::array<int64_t, 2>& resolution,
+                bool rotate, int threads);
 
 }  // namespace dssm

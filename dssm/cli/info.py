@@ -23,9 +23,9 @@ def info() -> None:
     try:
         lib = _native.load()
         openmp = f"OpenMP {lib.openmp()}" if lib.openmp() else "no OpenMP: one thread"
-        click.echo(
-            f"C++ kernels: {openmp}; this processor has {' '.join(lib.features()) or 'no vector unit known here'}"
-        )
+        features = " ".join(_native.features()) or "no vector unit known here"
+        click.echo(f"C++ kernels: {_native.level()} of {', '.join(_native.levels())}, {openmp}")
+        click.echo(f"processor: {features}")
     except ImportError as error:
         click.echo(f"C++ kernels: not loaded ({error})")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none that torch can use"

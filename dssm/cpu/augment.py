@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import torch
 
-from dssm.cpu import lib
+from dssm.cpu import array, lib, threads
 
 
 def augment(image: torch.Tensor, index: torch.Tensor, seed: int, count: int) -> torch.Tensor:
     """(B, C, H, W) uint8 -> the same, contiguous."""
     out = image.clone(memory_format=torch.contiguous_format)
-    lib.augment(out.data_ptr(), index.data_ptr(), index.stride(0), out.shape, seed, count, torch.get_num_threads())
+    lib.augment(array(out), array(index), seed, count, threads())
     return out

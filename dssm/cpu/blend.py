@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from dssm.cpu import lib
+from dssm.cpu import array, lib, threads
 
 
 def blend(image: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
@@ -14,8 +14,5 @@ def blend(image: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, alpha: 
         return blend(image.float(), source.float(), mask, alpha).to(image.dtype)
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
     alpha = alpha.double().contiguous()
-    kernel = getattr(lib, f"blend_{image.dtype}".replace("torch.", ""))
-    addresses = (tensor.data_ptr() for tensor in (image, source, mask, alpha, out))
-    strides = image.stride(), source.stride(), mask.stride()
-    kernel(*addresses, image.shape, *strides, torch.get_num_threads())
+    lib.blend(array(image), array(source), array(mask), array(alpha), array(out), threads())
     return out

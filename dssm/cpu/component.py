@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import torch
 
-from dssm.cpu import lib
+from dssm.cpu import array, lib, threads
 
 
 def component(mask: torch.Tensor, connectivity: int) -> torch.Tensor:
     """(B, H, W) bool -> (B, H, W) bool."""
     out = torch.empty_like(mask, memory_format=torch.contiguous_format)
-    lib.component(mask.data_ptr(), out.data_ptr(), mask.shape, mask.stride(), connectivity, torch.get_num_threads())
+    lib.component(array(mask), array(out), connectivity, threads())
     return out

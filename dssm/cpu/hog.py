@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from dssm.cpu import lib
-from dssm.ops.hog import length
+from dssm.cpu import array, lib, threads
+from dssm.ops.hog import MODES, NORMS, length
 
 
 def hog(
@@ -26,18 +26,5 @@ def hog(
     real = torch.float64 if exact or image.dtype == torch.float64 else torch.float32
     count = length(image.shape[2], image.shape[3], orientations=orientations, cell=cell, block=block)
     out = image.new_empty((image.shape[0], count), dtype=real)
-    kernel = getattr(lib, f"hog_{image.dtype}_{real}".replace("torch.", ""))
-    kernel(
-        image.data_ptr(),
-        out.data_ptr(),
-        image.shape,
-        image.stride(),
-        orientations,
-        cell,
-        block,
-        getattr(lib.Norm, norm),
-        sqrt,
-        getattr(lib.HogMode, mode),
-        torch.get_num_threads(),
-    )
+    lib.hog(array(image), array(out), orientations, cell, block, NORMS.index(norm), sqrt, MODES.index(mode), threads())
     return out.float() if exact else out

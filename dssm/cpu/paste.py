@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from dssm.cpu import lib
+from dssm.cpu import array, lib, threads
 from dssm.reference.paste import alpha_bounds, area_bounds
 
 
@@ -33,17 +33,14 @@ def paste(
     out = torch.empty_like(image)
     mask = torch.empty(batch, height, width, dtype=torch.bool)
     weight = torch.empty(batch, dtype=torch.float32)
-    getattr(lib, f"paste_{image.dtype}".replace("torch.", ""))(
-        image.data_ptr(),
-        0 if source is None else source.data_ptr(),
-        *(tensor.data_ptr() for tensor in (index, kind, out, mask, weight)),
-        image.shape,
+    lib.paste(
+        *(array(tensor) for tensor in (image, source, index, kind, out, mask, weight)),
         seed,
         threshold,
         alpha_bounds(alpha),
         resolution,
         area_bounds(area, height, width),
         connectivity,
-        torch.get_num_threads(),
+        threads(),
     )
     return out, mask, weight

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import torch
 
-from dssm.cpu import lib
+from dssm.cpu import array, lib, threads
 
 
 def perlin(index: torch.Tensor, size: list[int], seed: int, resolution: list[int], rotate: bool) -> torch.Tensor:
     """(B,) int64 -> (B, H, W) float32."""
     out = torch.empty(len(index), *size, dtype=torch.float32)
-    threads = torch.get_num_threads()
-    lib.perlin(index.data_ptr(), index.stride(0), out.data_ptr(), len(index), size, seed, resolution, rotate, threads)
+    lib.perlin(array(index), array(out), seed, resolution, rotate, threads())
     return out

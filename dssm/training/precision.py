@@ -15,7 +15,7 @@ def uses_bfloat16(device: torch.device, precision: str) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     try:
-        return "avx512bf16" in _native.load().features()
+        return "avx512bf16" in _native.features()
     except ImportError:
         return False  # without the extension nobody looks at the processor
 
