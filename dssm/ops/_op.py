@@ -22,10 +22,34 @@ def define(name: str, schema: str, *, fake: Callable, differentiable: tuple[str,
     `fake(*arguments)` allocates the results without computing them. Gradients of the first result flow to the tensor
     arguments named in `differentiable`, through `dssm::<name>_backward`.
     """
-    _register(name, schema, _forward(name), lambda *arguments: fake(*arguments[:-1]))
+    forward = _forward(name)
+    _register(name, schema, forward, lambda *arguments: fake(*arguments[:-1]))
     if differentiable:
         _differentiate(name, schema, differentiable)
-    return getattr(torch.ops.dssm, name)
+    registered = getattr(torch.ops.dssm, name).default
+
+    def call(*arguments: Any) -> Any:
+        return registered(*arguments) if _observed(arguments) else forward(*arguments)
+
+    return call
+
+
+def _observed(arguments: tuple) -> bool:
+    """Whether autograd, a compiler, a transform, a mode or the profiler must see the call.
+
+    Else the dispatcher, which takes longer than a small kernel, is left out.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.autograd._profiler_enabled():
+        return True
+    if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    differentiating = torch.is_grad_enabled()
+    for value in arguments:
+        if isinstance(value, torch.Tensor):
+            plain = type(value) is torch.Tensor or type(value) is torch.nn.Parameter
+            if not plain or (differentiating and value.requires_grad):
+                return True
+    return False
 
 
 def _register(name: str, schema: str, function: Callable, fake: Callable) -> None:
@@ -39,9 +63,12 @@ def _forward(name: str) -> Callable:
     def forward(*arguments: Any) -> Any:
         *inputs, backend = arguments
         device = _device(inputs)
+        implementation = backends.implementation(name, device, backend)
+        if not torch.is_autocast_enabled(device.type):
+            return implementation(*inputs)
         # An op decides itself what it computes in; autocast would change matrix products inside a reference.
         with torch.autocast(device.type, enabled=False):
-            return backends.implementation(name, device, backend)(*inputs)
+            return implementation(*inputs)
 
     return forward
 

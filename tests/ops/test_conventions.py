@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dssm import backends, ops
 from dssm.errors import BackendError
@@ -112,6 +114,27 @@ def set_threads() -> Any:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@each_op
+def test_modes_transforms_and_the_profiler_see_the_op(op: str) -> None:
+    """A plain call leaves out the dispatcher; whoever watches must not miss it."""
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    seen: list[str] = []
+    with Recorder():
+        call(op)
+    assert f"dssm.{op}.default" in seen
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        call(op)
+    assert f"dssm::{op}" in {event.key for event in profile.key_averages()}
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        shapes = [result.shape for result in call(op)]
+    assert shapes == [result.shape for result in call(op)]
 
 
 @each_op
