@@ -12,6 +12,7 @@
 #include "cpu/augment.h"
 #include "cpu/blend.h"
 #include "cpu/component.h"
+#include "cpu/convolution.h"
 #include "cpu/hog.h"
 #include "cpu/paste.h"
 #include "cpu/perlin.h"
@@ -85,6 +86,10 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("augment", &dssm::augment_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
+  m.def("convolution_panel", &dssm::convolution_panel);
+  m.def("convolution", &dssm::convolution_cpu, kernel);
+  m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
+  m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def(
       "hog",

@@ -6,7 +6,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dssm import ops
+
 WIDTHS = (64, 128, 256, 512)  # channels of stages 1-4, at strides 4, 8, 16, 32
+
+
+class Convolution(nn.Conv2d):
+    """A 3x3 convolution of stride 1 without bias, by this package's kernels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.convolution(x, self.weight)
 
 
 class BasicBlock(nn.Module):
@@ -14,9 +26,10 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        first = Convolution(inputs, outputs) if stride == 1 else nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv1 = first
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv2 = Convolution(outputs, outputs)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None

@@ -11,21 +11,25 @@ from typing import Any
 import torch
 
 from dssm import backends
+from dssm.layout import memory_format
 
 _library = torch.library.Library("dssm", "DEF")
 
 
-def define(name: str, schema: str, *, fake: Callable, differentiable: tuple[str, ...] = ()) -> Callable:
+def define(
+    name: str, schema: str, *, fake: Callable, differentiable: tuple[str, ...] = (), keeps_layout: bool = False
+) -> Callable:
     """Register `dssm::<name>` and return it as a callable of positional arguments.
 
     `schema` is "(Tensor image, ..., str backend) -> Tensor"; its last argument is always the backend ("" for auto).
     `fake(*arguments)` allocates the results without computing them. Gradients of the first result flow to the tensor
-    arguments named in `differentiable`, through `dssm::<name>_backward`.
+    arguments named in `differentiable`, through `dssm::<name>_backward`; they are contiguous, or in the layout of their
+    argument if the op `keeps_layout`.
     """
     forward = _forward(name)
     _register(name, schema, forward, lambda *arguments: fake(*arguments[:-1]))
     if differentiable:
-        _differentiate(name, schema, differentiable)
+        _differentiate(name, schema, differentiable, memory_format if keeps_layout else _contiguous)
     registered = getattr(torch.ops.dssm, name).default
 
     def call(*arguments: Any) -> Any:
@@ -73,7 +77,16 @@ def _forward(name: str) -> Callable:
     return forward
 
 
-def _differentiate(name: str, schema: str, differentiable: tuple[str, ...]) -> None:
+def _contiguous(_: torch.Tensor) -> torch.memory_format:
+    return torch.contiguous_format
+
+
+def _differentiate(
+    name: str,
+    schema: str,
+    differentiable: tuple[str, ...],
+    layout: Callable[[torch.Tensor], torch.memory_format],
+) -> None:
     parameters, _, results = schema.partition(" -> ")
     names = [parameter.split("=")[0].split()[-1] for parameter in parameters.strip("()").split(", ")]
     positions = [names.index(argument) for argument in differentiable]
@@ -85,11 +98,13 @@ def _differentiate(name: str, schema: str, differentiable: tuple[str, ...]) -> N
         module = backends.choose(name, device, backend)[1]
         kernel = getattr(module, f"{name}_backward", None)
         with torch.autocast(device.type, enabled=False):
-            return kernel(grad, *inputs) if kernel else _reference_vjp(name, positions, grad, inputs)
+            grads = kernel(grad, *inputs) if kernel else _reference_vjp(name, positions, grad, inputs)
+        given = (inputs[i] for i in positions if inputs[i] is not None)
+        return [grad.contiguous(memory_format=layout(value)) for grad, value in zip(grads, given, strict=True)]
 
     def fake_vjp(_: torch.Tensor, *arguments: Any) -> list[torch.Tensor]:
         given = (arguments[i] for i in positions if arguments[i] is not None)
-        return [torch.empty_like(value, memory_format=torch.contiguous_format) for value in given]
+        return [torch.empty_like(value, memory_format=layout(value)) for value in given]
 
     _register(f"{name}_backward", f"(Tensor grad, {parameters.strip('()')}) -> Tensor[]", vjp, fake_vjp)
     backward_op = getattr(torch.ops.dssm, f"{name}_backward")
@@ -131,11 +146,7 @@ def _reference_vjp(name: str, positions: list[int], grad: torch.Tensor, inputs: 
         grads = torch.autograd.grad(result, [leaves[i] for i in tracked], grad, materialize_grads=True)
     by_position = dict(zip(tracked, grads, strict=True))
     # A tensor of integers has no gradient; zeros keep the schema's shape promise.
-    return [by_position[i].contiguous() if i in by_position else _zeros(inputs[i]) for i in given]
-
-
-def _zeros(like: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(like, memory_format=torch.contiguous_format)
+    return [by_position[i] if i in by_position else torch.zeros_like(inputs[i]) for i in given]
 
 
 @contextmanager

@@ -23,16 +23,18 @@ from dssm import backends, ops
 from dssm.errors import BackendError
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"", "cpu", "philox"}  # headers and packages that belong to no single op
+SHARED = {"", "cpu", "philox", "workspace"}  # headers and packages that belong to no single op
 each_op = pytest.mark.parametrize("op", ops.__all__)
 
 _index = torch.tensor([0, 5, 9])
 _images = torch.arange(3 * 3 * 32 * 32).remainder(251).to(torch.uint8).view(3, 3, 32, 32)
 _masks = _images[:, 0] > 99
+_maps = torch.linspace(-1, 1, 24576).view(3, 16, 16, 32).permute(0, 3, 1, 2)  # channels_last
 CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "augment": ((_images, _index), {"seed": 1}),
     "blend": ((_images, _images.flip(0), _masks, torch.full((3,), 0.25)), {}),
     "component": ((_masks,), {}),
+    "convolution": ((_maps, torch.linspace(-1, 1, 9216).view(32, 32, 3, 3)), {}),
     "hog": ((_images,), {}),
     "mahalanobis": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.zeros(2), torch.eye(2)), {}),
     "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 2, 2, 1, 1)), {}),
