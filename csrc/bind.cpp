@@ -10,6 +10,7 @@
 
 #include "array.h"
 #include "cpu/augment.h"
+#include "cpu/batchnorm.h"
 #include "cpu/blend.h"
 #include "cpu/component.h"
 #include "cpu/convolution.h"
@@ -84,6 +85,9 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("features", &features);
   m.def("openmp", &openmp);
   m.def("augment", &dssm::augment_cpu, kernel);
+  m.def("batchnorm_panel", &dssm::batchnorm_panel);
+  m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
+  m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
   m.def("convolution_panel", &dssm::convolution_panel);

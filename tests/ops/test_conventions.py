@@ -32,6 +32,7 @@ _masks = _images[:, 0] > 99
 _maps = torch.linspace(-1, 1, 24576).view(3, 16, 16, 32).permute(0, 3, 1, 2)  # channels_last
 CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "augment": ((_images, _index), {"seed": 1}),
+    "batchnorm": ((_maps, torch.ones(32), torch.zeros(32)), {}),
     "blend": ((_images, _images.flip(0), _masks, torch.full((3,), 0.25)), {}),
     "component": ((_masks,), {}),
     "convolution": ((_maps, torch.linspace(-1, 1, 9216).view(32, 32, 3, 3)), {}),
