@@ -89,4 +89,6 @@ def bench_memcpy(timed: Timed, pixels: torch.Tensor, mode: str, size_name: str, 
 
 
 def bench_memcpy_target(timed: Timed, images: torch.Tensor) -> None:
-    timed(TARGET, "memcpy", memcpy(size(images, make_targets(images, "hog"))), "floor")
+    targets = make_targets(images, "hog")
+    assert targets is not None
+    timed(TARGET, "memcpy", memcpy(size(images, targets)), "floor")

@@ -57,7 +57,7 @@ def ours(four: FourConvolutions, backend: str) -> tuple[Function, list[Tensor]]:
     """mscm and, where it is an op, attention; and the weights."""
     weight, bias = (value.requires_grad_() for value in four.weights())
     gate = attention_weights(four)
-    attention = partial(ops.attention, backend=backend) if "attention" in ops.__all__ else None
+    attention = partial(op, backend=backend) if (op := getattr(ops, "attention", None)) else None
 
     def function(x: Tensor) -> Tensor:
         z = ops.mscm(x, weight, bias, dilation=DILATION, backend=backend)
@@ -86,13 +86,14 @@ def bench_dssm(
 @each_pass
 @each_layout
 def bench_dssm_fused(timed: Timed, four: FourConvolutions, x: Tensor, shape: str, backward: bool, layout: str) -> None:
-    if "mscm_attention" not in ops.__all__:
+    fused = getattr(ops, "mscm_attention", None)
+    if fused is None:
         pytest.skip("there is no op mscm_attention yet")
     weight, bias = (value.requires_grad_() for value in four.weights())
     gate = attention_weights(four)
 
     def function(x: Tensor) -> Tensor:
-        return ops.mscm_attention(x, weight, bias, *gate, dilation=DILATION)
+        return fused(x, weight, bias, *gate, dilation=DILATION)
 
     call = run(function, x.contiguous(memory_format=LAYOUTS[layout]), [weight, bias, *gate], backward)
     timed(case(shape, backward), f"dssm fused{layout}", call, "ours")
@@ -128,19 +129,13 @@ def run_module(module: torch.nn.Module, x: Tensor, layout: str, backward: bool) 
 def bench_torch_compile(timed: Timed, four: FourConvolutions, x: Tensor, shape: str, backward: bool) -> None:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         pytest.skip("torch.compile needs a C++ compiler; install g++ or name one in CXX")
-    weight, bias = four.weights()
+    weight, bias = (value.requires_grad_() for value in four.weights())
 
-    class Reference(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.attention = four.attention
+    def function(x: Tensor) -> Tensor:
+        return four.attention(reference.mscm(x, weight, bias, DILATION, "sigmoid"))
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.attention(reference.mscm(x, self.weight, self.bias, DILATION, "sigmoid"))
-
-    module = torch.compile(Reference())
-    call = run_module(module, x, " channels_last", backward)
+    weights = [weight, bias, *four.attention.parameters()]
+    call = run(torch.compile(function, dynamic=False), x.contiguous(memory_format=torch.channels_last), weights, backward)
     timed(case(shape, backward), "torch.compile of the reference", call)
 
 

@@ -40,6 +40,11 @@ def bench_draem(timed: Timed, batch: int) -> None:
     timed(NOISE, "DRAEM in NumPy", lambda: [noise_peers.perlin(SIZE, rng) for _ in range(batch)], "rival")
 
 
+def bench_tuned_numpy(timed: Timed, batch: int) -> None:
+    rng, tuned = np.random.default_rng(0), noise_peers.tuned_noise
+    timed(NOISE, "NumPy, tuned", lambda: [noise_peers.perlin(SIZE, rng, lattice=tuned) for _ in range(batch)])
+
+
 def bench_draem_mask(timed: Timed, batch: int) -> None:
     rng = np.random.default_rng(0)
     timed(MASK, "DRAEM in NumPy", lambda: [noise_peers.noise_mask(SIZE, rng) for _ in range(batch)], "rival")

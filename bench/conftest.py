@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -40,12 +40,17 @@ _SKIPPED = pytest.StashKey[list[dict[str, str]]]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
     report = yield
     if report.skipped:
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        item.config.stash[_SKIPPED].append({"op": _op(item.path), "system": item.name, "reason": reason})
+        _note(item, report.longrepr[2].removeprefix("Skipped: "))
+    elif report.failed:
+        _note(item, f"FAILED: {call.excinfo.exconly()}".splitlines()[0])
     return report
+
+
+def _note(item: pytest.Item, reason: str) -> None:
+    item.config.stash[_SKIPPED].append({"op": _op(item.path), "system": item.name, "reason": reason})
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:

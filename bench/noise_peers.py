@@ -6,7 +6,7 @@ Written from the formulas of Perlin, "Improving noise", 2002, and of Zavrtanik, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -14,16 +14,27 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.ndimage import label
 
 
-def perlin(size: tuple[int, int], rng: np.random.Generator, resolution: tuple[int, int] = (0, 6)) -> np.ndarray:
-    """(H, W) noise on 2^k lattice cells per axis, turned by a random angle. H and W must be powers of two."""
-    cells = 2 ** rng.integers(*resolution, 2)
-    noise = lattice_noise(size, rng.uniform(0, 2 * np.pi, (cells[0] + 1, cells[1] + 1)))
-    turn = cv2.getRotationMatrix2D((size[1] / 2 - 0.5, size[0] / 2 - 0.5), rng.uniform(-90, 90), 1)
-    return cv2.warpAffine(noise, turn, size[::-1])
-
-
 def lattice_noise(size: tuple[int, int], angles: np.ndarray) -> np.ndarray:
-    """sqrt(2) times the quintic mean of <gradient, offset> at the four nodes of each pixel's cell."""
+    """sqrt(2) times the quintic mean of <gradient, offset> at the four nodes of each pixel's cell, as formulas read."""
+    rows, columns = angles.shape[0] - 1, angles.shape[1] - 1
+    tile = size[0] // rows, size[1] // columns
+    gradients = np.stack([np.cos(angles), np.sin(angles)], -1)
+    offset = np.indices(size).transpose(1, 2, 0) / tile % 1  # (H, W, 2)
+
+    def corner(down: int, right: int) -> np.ndarray:
+        nodes = gradients[down : down + rows, right : right + columns]
+        spread = nodes.repeat(tile[0], 0).repeat(tile[1], 1)
+        return ((offset - (down, right)) * spread).sum(-1)
+
+    fade = 6 * offset**5 - 15 * offset**4 + 10 * offset**3
+    left_top, left_bottom = corner(0, 0), corner(1, 0)
+    top = left_top + fade[..., 1] * (corner(0, 1) - left_top)
+    bottom = left_bottom + fade[..., 1] * (corner(1, 1) - left_bottom)
+    return np.sqrt(2) * (top + fade[..., 0] * (bottom - top))
+
+
+def tuned_noise(size: tuple[int, int], angles: np.ndarray) -> np.ndarray:
+    """The same in float32, with offsets and fades kept one-dimensional and no powers."""
     rows, columns = angles.shape[0] - 1, angles.shape[1] - 1
     tile = size[0] // rows, size[1] // columns
     gradients = np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
@@ -36,9 +47,23 @@ def lattice_noise(size: tuple[int, int], angles: np.ndarray) -> np.ndarray:
         return spread[..., 0] * (v - down) + spread[..., 1] * (u - right)
 
     fade_v, fade_u = (t**3 * (t * (6 * t - 15) + 10) for t in (v, u))
-    top = corner(0, 0) + fade_u * (corner(0, 1) - corner(0, 0))
-    bottom = corner(1, 0) + fade_u * (corner(1, 1) - corner(1, 0))
+    left_top, left_bottom = corner(0, 0), corner(1, 0)
+    top = left_top + fade_u * (corner(0, 1) - left_top)
+    bottom = left_bottom + fade_u * (corner(1, 1) - left_bottom)
     return np.float32(np.sqrt(2)) * (top + fade_v * (bottom - top))
+
+
+def perlin(
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    resolution: tuple[int, int] = (0, 6),
+    lattice: Callable[[tuple[int, int], np.ndarray], np.ndarray] = lattice_noise,
+) -> np.ndarray:
+    """(H, W) noise on 2^k lattice cells per axis, turned by a random angle. H and W must be powers of two."""
+    cells = 2 ** rng.integers(*resolution, 2)
+    noise = lattice(size, rng.uniform(0, 2 * np.pi, (cells[0] + 1, cells[1] + 1)))
+    turn = cv2.getRotationMatrix2D((size[1] / 2 - 0.5, size[0] / 2 - 0.5), rng.uniform(-90, 90), 1)
+    return cv2.warpAffine(noise, turn, size[::-1])
 
 
 def largest(mask: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dssm.errors import InputError
 from .report import cases
 from .targets import target
 
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "peer": {"marker": "o", "color": "0.6", "s": 18},
     "rival": {"marker": "o", "color": "black", "s": 22},
     "reference": {"marker": "x", "color": "tab:orange", "s": 26},

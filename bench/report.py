@@ -101,7 +101,7 @@ def write_docs(root: Path, data: Data) -> None:
 
 def summary_rows(data: Data) -> list[tuple[str, ...]]:
     """One line per case that has a rival: the fastest of ours, one thread."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for rows in cases(data, threads=1):
         best = fastest(rows, "ours")
         rival = fastest(rows, "rival")
@@ -173,7 +173,7 @@ def _skipped_lines(data: Data) -> list[str]:
     """One line per reason, with the number of benches that it stopped."""
     reasons = Counter((skip["threads"], skip["op"], skip["reason"]) for skip in data["skipped"])
     return [
-        f"{op}, {_threads(threads)}, {count} bench{'es' * (count > 1)} skipped: {reason}"
+        f"{op}, {_threads(threads)}, {count} bench{'es' * (count > 1)} not run: {reason}"
         for (threads, op, reason), count in reasons.items()
     ]
 

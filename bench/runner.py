@@ -32,7 +32,8 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_
 def measure(ops: Sequence[str], threads: Sequence[int], *, quick: bool, cpu_time: bool) -> dict[str, Any]:
     """Machine, versions and one row per op, case, system and number of threads; see `report` for what is made of it.
 
-    Raises InputError where pytest or pytest-benchmark is missing, a number of threads is impossible or a bench fails.
+    A bench that cannot run or fails is listed under `skipped` with the reason. Raises InputError where pytest or
+    pytest-benchmark is missing or a number of threads is impossible.
     """
     for module in ("pytest", "pytest_benchmark"):
         if importlib.util.find_spec(module) is None:
@@ -65,16 +66,16 @@ def _run(ops: Sequence[str], threads: int, quick: bool, cpu_time: bool) -> dict[
         out = Path(folder, "benchmark.json")
         command = [
             *(sys.executable, "-m", "pytest", *(str(FOLDER / f"bench_{op}.py") for op in ops)),
-            *("-c", os.devnull, "--rootdir", str(FOLDER), "--import-mode=importlib", "-q", "-rs", "--tb=short"),
+            *("-c", os.devnull, "--rootdir", str(FOLDER), "--import-mode=importlib", "-q", "-rs", "--tb=short", "--show-capture=no"),
             *("-p", "no:cacheprovider", "-o", "python_files=bench_*.py", "-o", "python_functions=bench_*"),
             *("--benchmark-json", str(out), "--benchmark-quiet", "--benchmark-disable-gc"),
             *("--benchmark-timer", "time.thread_time" if cpu_time else "time.perf_counter"),
             *("--benchmark-max-time", "0.2" if quick else "1", "--benchmark-min-rounds", "3" if quick else "7"),
             *("--threads", str(threads), "--rounds", "3" if quick else "7"),
         ]
-        done = subprocess.run(command, env={**os.environ, **_environment(threads)})
-        if done.returncode:
-            raise InputError("a bench failed; its messages are above")
+        subprocess.run(command, env={**os.environ, **_environment(threads)})
+        if not out.exists():
+            raise InputError("no bench could be run; pytest's messages are above")
         return json.loads(out.read_text())
 
 

@@ -28,7 +28,7 @@ from . import noise_peers
 from .inputs import pictures
 from .masked_peers import FourConvolutions
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = np.array([(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)], np.float32)  # ImageNet's
 
 
 class Anomalies(Dataset):
@@ -46,7 +46,7 @@ class Anomalies(Dataset):
         rng = np.random.default_rng()
         image, settings = self.images[i], self.settings
         texture = self.textures[rng.integers(len(self.textures))]
-        chosen = rng.permutation(len(noise_peers.PILLOW))[: settings.augment]
+        chosen = rng.permutation(len(noise_peers.PILLOW))[: settings.augment].tolist()
         low, high = np.array([(0, 1), (4, 8), (32, 224), (26, 487), (26, 487), (26, 487)]).T
         source = noise_peers.randaugment(texture, chosen, rng.integers(low, high)[chosen].tolist())
         mask = noise_peers.noise_mask(image.shape[:2], rng, settings.area[1])
@@ -56,7 +56,7 @@ class Anomalies(Dataset):
 
 def _float(image: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32, normalised."""
-    values = (image.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    values = (image.astype(np.float32) / 255 - MEAN) / STD
     return torch.from_numpy(values.transpose(2, 0, 1).copy())
 
 

@@ -59,6 +59,8 @@ def bench(
     click.echo(reporter.text(data))
     if docs is not None:
         reporter.write_docs(docs, data)
+    if any(skip["reason"].startswith("FAILED") for skip in data["skipped"]):
+        raise click.ClickException("some benches failed; their reasons are above")
 
 
 def module(name: str) -> ModuleType:
