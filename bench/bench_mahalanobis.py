@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dssm import ops
 
+from . import distance_peers
 from .conftest import Timed, name_of, role_of
 from .floors import memcpy, multiply_adds, size
 
@@ -44,7 +45,7 @@ def bench_dssm(timed: Timed, x: Tensor, gaussians: dict, case: str, backend: str
 def bench_anomalib(timed: Timed, x: Tensor, gaussians: dict) -> None:
     mean, whiten = gaussians[POSITION]
     inverse = (whiten.mT @ whiten).flatten(0, 1)
-    timed(POSITION, "anomalib's formula", lambda: inverse_distance(x, mean.flatten(0, 1), inverse), "rival")
+    timed(POSITION, "anomalib's formula", lambda: distance_peers.inverse(x, mean.flatten(0, 1), inverse), "rival")
 
 
 def bench_anomalib_shared(timed: Timed, x: Tensor, gaussians: dict) -> None:
@@ -59,21 +60,7 @@ def bench_anomalib_shared(timed: Timed, x: Tensor, gaussians: dict) -> None:
 
 
 def bench_whitened(timed: Timed, x: Tensor, gaussians: dict) -> None:
-    mean, whiten = gaussians[POSITION]
-    flat, centre = whiten.flatten(0, 1), mean.flatten(0, 1)
-
-    def distance() -> Tensor:
-        delta = x.flatten(2).permute(2, 1, 0) - centre.unsqueeze(2)  # (HW, C, B)
-        return torch.bmm(flat, delta).norm(dim=1).T.unflatten(1, x.shape[2:])
-
-    timed(POSITION, "whitened bmm", distance)
-
-
-def inverse_distance(x: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
-    """(B, C, H, W), (HW, C), (HW, C, C) -> (B, H, W): sqrt(delta^T S^-1 delta) by a batched product."""
-    delta = x.flatten(2).permute(2, 0, 1) - mean.unsqueeze(1)  # (HW, B, C)
-    square = (torch.matmul(delta, inverse) * delta).sum(2)
-    return square.clamp(min=0).sqrt().T.unflatten(1, x.shape[2:])
+    timed(POSITION, "whitened bmm", lambda: distance_peers.whitened(x, *gaussians[POSITION]))
 
 
 @cases

@@ -135,7 +135,9 @@ def bench_torch_compile(timed: Timed, four: FourConvolutions, x: Tensor, shape: 
         return four.attention(reference.mscm(x, weight, bias, DILATION, "sigmoid"))
 
     weights = [weight, bias, *four.attention.parameters()]
-    call = run(torch.compile(function, dynamic=False), x.contiguous(memory_format=torch.channels_last), weights, backward)
+    call = run(
+        torch.compile(function, dynamic=False), x.contiguous(memory_format=torch.channels_last), weights, backward
+    )
     timed(case(shape, backward), "torch.compile of the reference", call)
 
 

@@ -13,6 +13,7 @@ from dssm.metrics import PixelMetrics
 
 from .conftest import Timed
 from .floors import memcpy, size
+from .metric_peers import aupro
 
 AUROC, AP, AUPRO, ALL = "AUROC 256x256", "AP 256x256", "AUPRO 256x256", "all, streaming 256x256"
 
@@ -59,7 +60,7 @@ def bench_scikit_learn(timed: Timed, maps: Tensor, truth: Tensor, case: str, nam
 
 def bench_numpy_aupro(timed: Timed, maps: Tensor, truth: Tensor) -> None:
     scores, regions = maps.numpy(), truth.numpy()
-    timed(AUPRO, "NumPy, SciPy", lambda: numpy_aupro(scores, regions), "rival")
+    timed(AUPRO, "NumPy, SciPy", lambda: aupro(scores, regions), "rival")
 
 
 def bench_scikit_learn_all(timed: Timed, maps: Tensor, truth: Tensor) -> None:
@@ -72,30 +73,9 @@ def bench_scikit_learn_all(timed: Timed, maps: Tensor, truth: Tensor) -> None:
         precision, recall, _ = sklearn.precision_recall_curve(labels, flat)
         f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()
         curves = sklearn.roc_auc_score(labels, flat), sklearn.average_precision_score(labels, flat)
-        return *curves, f1, numpy_aupro(scores, regions)
+        return *curves, f1, aupro(scores, regions)
 
     timed(ALL, "scikit-learn, NumPy", everything, "rival")
-
-
-def numpy_aupro(scores: np.ndarray, truth: np.ndarray, limit: float = 0.3) -> float:
-    """Bergmann et al., IJCV 2021: every pixel weighs 1 / its region, or 1 / all normal pixels; sort and add up."""
-    from scipy.ndimage import label
-
-    weights = np.zeros(truth.shape)
-    regions = 0
-    for plane, mask in zip(weights, truth, strict=True):
-        labels, count = label(mask, structure=np.ones((3, 3)))
-        sizes = np.bincount(labels.ravel())
-        plane[mask] = 1 / sizes[labels[mask]]
-        regions += count
-    order = scores.ravel().argsort()[::-1]
-    overlap = weights.ravel()[order].cumsum() / regions
-    alarms = (~truth).ravel()[order].cumsum() / (~truth).sum()
-    last_of_tie = np.append(np.diff(scores.ravel()[order]) != 0, True)
-    overlap, alarms = np.append(0, overlap[last_of_tie]), np.append(0, alarms[last_of_tie])
-    inside = alarms <= limit
-    edge = np.interp(limit, alarms, overlap)
-    return float(np.trapezoid(np.append(overlap[inside], edge), np.append(alarms[inside], limit)) / limit)
 
 
 @pytest.mark.parametrize("case", [AUROC, AP, AUPRO, ALL])

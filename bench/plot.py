@@ -31,7 +31,7 @@ def draw(data: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 1.5 + 0.24 * len(lines)), layout="constrained")
     axes = figure.subplots()
     for height, rows in enumerate(lines):
-        wanted = target(rows[0]["op"], rows[0]["case"], data["machine"]["features"])
+        wanted = target(rows[0]["op"], rows[0]["case"], data["machine"]["level"])
         if wanted is not None:
             axes.plot([wanted, wanted], [height - 0.4, height + 0.4], color="tab:red", linewidth=1)
         for row in rows:
@@ -44,5 +44,5 @@ def draw(data: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("images per second over the rival's, one thread")
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.6 / figure.get_figheight()), ncols=6, fontsize=7)
+    figure.legend(loc="outside lower center", ncols=6, fontsize=7)
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -15,7 +15,7 @@ from dssm.errors import InputError
 from .targets import MAKING_SHARE, target
 
 BEGIN, END = "<!-- performance:begin -->", "<!-- performance:end -->"
-HEADER = ("op and case", "system", "median", "IQR", "images/s", "x rival", "of floor")
+HEADER = ("op and case", "system", "time", "IQR", "images/s", "x rival", "of floor")
 SUMMARY = ("op and case", "rival", "ours, images/s", "x rival", "must reach", "of floor")
 PARTS = ("forward", "backward", "optimiser", "paste", "targets", "rest")
 
@@ -107,7 +107,7 @@ def summary_rows(data: Data) -> list[tuple[str, ...]]:
         rival = fastest(rows, "rival")
         if best is None or rival is None:
             continue
-        wanted = target(best["op"], best["case"], data["machine"]["features"])
+        wanted = target(best["op"], best["case"], data["machine"]["level"])
         verdict = "-" if wanted is None else f"{_ratio(wanted)} {'yes' if best['ratio'] >= wanted else 'NO'}"
         name = f"{best['op']} {best['case']}"
         lines.append((name, rival["system"], _rate(best), _ratio(best["ratio"]), verdict, _percent(best["of_floor"])))
@@ -137,23 +137,22 @@ def _full_rows(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         (
             f"{row['op']} {row['case']}",
             row["system"],
-            _time(row["median"]),
+            _time(row["seconds"]),
             _time(row["iqr"]),
             _rate(row),
             _ratio(row["ratio"]),
             _percent(row["of_floor"]),
         )
-        for row in sorted(rows, key=lambda row: (row["op"], row["case"], row["median"]))
+        for row in sorted(rows, key=lambda row: (row["op"], row["case"], row["seconds"]))
     ]
 
 
 def _machine_line(data: Data) -> str:
     machine, settings = data["machine"], data["settings"]
-    features = " ".join(machine["features"]) or "no vector unit known"
-    return (
-        f"{machine['cpu']} ({features}), {machine['cores']} cores, torch {data['versions']['torch']}, {data['date']}, "
-        f"medians of {settings['clock']}{', a quick run' if settings['quick'] else ''}."
-    )
+    hardware = f"{machine['cpu']} (kernels: {machine['level']}), {machine['cores']} cores"
+    statistic = "lower quartiles of CPU time" if settings["cpu_time"] else "medians of wall time"
+    quick = ", a quick run" if settings["quick"] else ""
+    return f"{hardware}, torch {data['versions']['torch']}, {data['date']}, {statistic}{quick}."
 
 
 def _parts_lines(data: Data) -> list[str]:
@@ -164,7 +163,7 @@ def _parts_lines(data: Data) -> list[str]:
         shares = ", ".join(f"{part} {100 * row['parts'][part]:.1f} %" for part in PARTS)
         making = row["parts"]["paste"] + row["parts"]["targets"]
         verdict = f"paste + targets {100 * making:.1f} %, at most {100 * MAKING_SHARE:.0f} % wanted"
-        step = f"step, {row['case']}, {_threads(row['threads'])}, {_time(row['median'])}"
+        step = f"step, {row['case']}, {_threads(row['threads'])}, {_time(row['seconds'])}"
         lines.append(f"{step}: {shares} ({verdict})")
     return lines
 

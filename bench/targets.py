@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many times faster than its rival an op must be: one thread, AVX-512. Other machines must reach half of it."""
+"""How many times faster than its rival an op must be on one thread, with AVX-512; other levels must reach half."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 _HOG = {"skimage uint8": 200, "skimage float32": 150, "opencv uint8": 4.5}
 _MSCM = {
@@ -33,8 +31,10 @@ TARGETS: dict[tuple[str, str], float] = {
 MAKING_SHARE = 0.01  # of a step: paste and targets together
 
 
-def target(op: str, case: str, features: Sequence[str]) -> float | None:
-    """The ratio to reach on a processor with these features, None where none was promised."""
+def target(op: str, case: str, level: str) -> float | None:
+    """The ratio to reach with kernels of this level of instructions, None where none was promised.
+
+    The step's is the same everywhere: most of a step is the convolutions of PyTorch.
+    """
     full = TARGETS.get((op, case))
-    halved = full is not None and op != "step" and "avx512f" not in features
-    return full / 2 if full is not None and halved else full
+    return full / 2 if full is not None and level != "avx512" and op != "step" else full
