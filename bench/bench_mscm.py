@@ -18,19 +18,13 @@ from dssm.reference import mscm as reference
 from .conftest import Timed, name_of, role_of
 from .floors import multiply_adds
 from .masked_peers import DilatedConvolution, FourConvolutions
+from .passes import LAYOUTS, case, each_layout, each_pass, feature_map, run
 
 SHAPES = {"c=512 8x8": (512, 8, 8), "c=64 64x64": (64, 64, 64)}
 DILATION = 2
-LAYOUTS = {"": torch.contiguous_format, " channels_last": torch.channels_last}
 each_case = pytest.mark.parametrize("shape", SHAPES)
-each_pass = pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
-each_layout = pytest.mark.parametrize("layout", LAYOUTS, ids=["nchw", "nhwc"])
 
 Function = Callable[[Tensor], Tensor]
-
-
-def case(shape: str, backward: bool) -> str:
-    return f"{shape} forward{'+backward' if backward else ''}"
 
 
 @pytest.fixture
@@ -41,16 +35,7 @@ def four(shape: str) -> FourConvolutions:
 
 @pytest.fixture
 def x(shape: str, batch: int) -> Tensor:
-    return torch.randn(batch, *SHAPES[shape], generator=torch.Generator().manual_seed(1))
-
-
-def run(function: Function, x: Tensor, weights: list[Tensor], backward: bool) -> Callable[[], object]:
-    """The function, or it and the gradients of its input and weights."""
-    if not backward:
-        return torch.no_grad()(lambda: function(x))
-    leaf = x.detach().requires_grad_()
-    grad = torch.randn_like(x)
-    return lambda: torch.autograd.grad(function(leaf), [leaf, *weights], grad)
+    return feature_map(batch, SHAPES[shape])
 
 
 def ours(four: FourConvolutions, backend: str) -> tuple[Function, list[Tensor]]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training step as one writes it without this package: DataLoader workers that do per image, in NumPy, Pillow and
-scikit-image, what our ops do per batch, and an eager float32 NCHW network with the same heads and the same losses."""
+scikit-image, what our ops do per batch; the network of `stock_network`; the losses of this package, plain PyTorch."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from skimage.feature import hog
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dssm.model import Output
-from dssm.model.backbone import WIDTHS
-from dssm.model.decoder import Decoder
-from dssm.model.network import TARGET_VALUES
-from dssm.model.projector import Classifier, Projector
-from dssm.model.segmenter import Segmenter
 from dssm.settings import Settings
 from dssm.training.batch import HOG_WINDOW, Batch
 from dssm.training.loss import losses, total
 
 from . import noise_peers
 from .inputs import pictures
-from .masked_peers import FourConvolutions
+from .stock_network import StockNetwork
 
 MEAN, STD = np.array([(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)], np.float32)  # ImageNet's
 
@@ -64,54 +57,6 @@ def _target(image: np.ndarray) -> Tensor:
     small = Image.fromarray(image).resize(HOG_WINDOW[::-1], Image.Resampling.BILINEAR)
     features = hog(np.asarray(small), pixels_per_cell=(8, 8), cells_per_block=(2, 2), channel_axis=-1)
     return torch.from_numpy(features.astype(np.float32))
-
-
-class BasicBlock(nn.Module):
-    """He et al., CVPR 2016."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x), inplace=True)
-
-
-class StockNetwork(nn.Module):
-    """ResNet-18 and the heads that the settings ask for, eager and NCHW."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        width = WIDTHS[-1]
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
-        )
-        self.stages = nn.ModuleList(
-            nn.Sequential(BasicBlock(inputs, outputs, 1 if inputs == outputs else 2), BasicBlock(outputs, outputs, 1))
-            for inputs, outputs in zip((64, *WIDTHS), WIDTHS, strict=False)
-        )
-        self.projector = Projector(width)
-        self.classifier = Classifier(settings.ways, width)
-        self.regressor = nn.Sequential(FourConvolutions(width, settings.mscm_dilation), Decoder(TARGET_VALUES, width))
-        self.segmenter = Segmenter() if settings.segment else None
-
-    def forward(self, images: Tensor) -> Output:
-        x, stages = self.stem(images), []
-        for stage in self.stages:
-            x = stage(x)
-            stages.append(x)
-        projected = self.projector(x.mean((2, 3)))
-        segmented = self.segmenter(stages) if self.segmenter is not None else None
-        return Output(stages, projected, self.classifier(projected), self.regressor(x), segmented)
 
 
 def steps(images: Tensor, textures: Tensor, settings: Settings, workers: int) -> Iterator[float]:
