@@ -34,7 +34,7 @@ def bench_dssm(timed: Timed, weights: list[Tensor], batch: int, shape: str, back
     shortcut = feature_map(batch, SHAPES[shape], layout, seed=1).requires_grad_()
 
     def function(x: Tensor) -> Tensor:
-        return ops.batchnorm(x, *weights, shortcut, backend="cpu")[0]
+        return ops.batchnorm(x, weights[0], weights[1], shortcut, backend="cpu")[0]
 
     call = run(function, feature_map(batch, SHAPES[shape], layout), [*weights, shortcut], backward)
     timed(case(shape, backward), f"dssm{layout}", call, "ours")

@@ -4,7 +4,7 @@
 Both train ResNet-18 with the heads of the preset on 16 good and 16 pasted images of brushed metal. Every patch is
 Perlin noise, so that the stock loop need not imitate our scars. Both may use as many cores as there are threads: the
 stock loop is timed with 0, 1 and 2 workers up to that number, and the ratio refers to the fastest of them, which a
-careful user would have chosen. Rates stay at their peak in the stock loop; that costs no time.
+careful user would have chosen. It takes the same optimiser as PyTorch makes it by default, at a constant rate.
 The parts of our step: paste is all that makes the batch (textures, RandAugment, PasteNoise, copies) but the targets;
 forward, backward and optimiser are these calls; rest is what remains, such as the losses and picking the images.
 """
