@@ -84,6 +84,7 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("openmp", &openmp);
   m.def("augment", &dssm::augment_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
+  m.def("blend_backward", &dssm::blend_backward_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def(
@@ -100,6 +101,14 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
          float threshold, Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
         dssm::paste_cpu(image, source, index, kind, out, mask, alpha,
                         {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
+      },
+      kernel);
+  m.def(
+      "paste_backward",
+      [](Array grad, Array index, Array kind, Array grad_image, Array grad_source, uint64_t seed, float threshold,
+         Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
+        dssm::paste_backward_cpu(grad, index, kind, grad_image, grad_source,
+                                 {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
       },
       kernel);
 }

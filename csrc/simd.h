@@ -252,4 +252,22 @@ inline void store_floats(T* to, Floats value, int64_t count) {
   std::memcpy(static_cast<void*>(to), buffer, count * sizeof(T));
 }
 
+// The whole 64-bit products of the lower halves of 64-bit lanes; what the upper halves hold does not matter.
+template <typename V>
+inline V multiply_low(V a, V b) {
+  static_assert(std::is_same_v<Lane<V>, uint64_t>);
+  if constexpr (sizeof(V) > kNativeBytes) {
+    return join(multiply_low(half<0>(a), half<0>(b)), multiply_low(half<1>(a), half<1>(b)));
+  }
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64) return (V)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32) return (V)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(DSSM_NEON)
+  if constexpr (sizeof(V) == 16) return (V)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#endif
+  return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
+}
+
 }  // namespace dssm
