@@ -164,10 +164,12 @@ inline uint64_t bits(V mask) {
   static_assert(lanes<V> <= 64);
   [[maybe_unused]] constexpr int kLaneBytes = sizeof(Lane<V>);
 #if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64 && kLaneBytes == 8) return _mm512_movepi64_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 4) return _mm512_movepi32_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 1) return _mm512_movepi8_mask((__m512i)mask);
 #endif
 #if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32 && kLaneBytes == 8) return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 1) return static_cast<uint32_t>(_mm256_movemask_epi8((__m256i)mask));
 #elif defined(DSSM_NEON)

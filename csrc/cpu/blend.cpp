@@ -43,9 +43,9 @@ void for_each_inside(const uint8_t* mask, int64_t width, Body body) {
   using Flag = std::conditional_t<std::is_same_v<Pixel, double>, int64_t, int32_t>;
   for (int64_t x = 0; x < width; x += kPixels) {
     const int64_t count = std::min<int64_t>(kPixels, width - x);
-    uint8_t flags[kPixels] = {};
-    std::memcpy(flags, mask + x, count);
-    const auto inside = convert<Flag>(load<Vector<uint8_t, kPixels>>(flags)) != 0;
+    using Flags = Vector<uint8_t, kPixels>;
+    const auto flags = count == kPixels ? load<Flags>(mask + x) : load<Flags>(mask + x, count);
+    const auto inside = convert<Flag>(flags) != 0;
     if (any(inside)) body(x, count, inside);
   }
 }

@@ -50,8 +50,7 @@ void component_cpu(const Array& mask, const Array& out, int connectivity, int th
     }
     work.runs.find_largest();
     std::memset(out.at<uint8_t>(b), 0, height * width);
-    work.runs.for_each(
-        [&](int64_t y, int64_t begin, int64_t end) { std::memset(out.at<uint8_t>(b, y, begin), 1, end - begin); });
+    for (const auto& [y, begin, end] : work.runs.largest()) std::memset(out.at<uint8_t>(b, y, begin), 1, end - begin);
   });
 }
 

@@ -70,9 +70,19 @@ int64_t Runs::find_largest() {
     const int32_t first = parent_[run] = parent_[parent_[run]];  // earlier runs know their roots already
     area_[first] += borders_[2 * run + 1] - borders_[2 * run];
   }
-  const auto largest = std::max_element(area_.begin(), area_.end());  // the first of equal ones
-  largest_ = static_cast<int32_t>(largest - area_.begin());
-  return count ? *largest : 0;
+  largest_.resize(count);
+  if (count == 0) return 0;
+  const auto best = std::max_element(area_.begin(), area_.end());  // the first of equal ones
+  const int32_t wanted = static_cast<int32_t>(best - area_.begin());
+  Span* next = largest_.data();
+  for (std::size_t y = 0; y + 1 < row_.size(); ++y) {
+    for (int32_t run = row_[y]; run < row_[y + 1]; ++run) {
+      *next = {static_cast<int32_t>(y), borders_[2 * run], borders_[2 * run + 1]};
+      next += parent_[run] == wanted;  // no branch: nobody can predict it
+    }
+  }
+  largest_.resize(next - largest_.data());
+  return *best;
 }
 
 }  // namespace dssm

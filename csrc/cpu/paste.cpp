@@ -67,10 +67,10 @@ template <typename Pixel>
 void paste_noise(const Array& source, const Array& out, int64_t b, const Runs& runs, double alpha) {
   const Mix<Pixel> mix(alpha);
   for (int64_t c = 0; c < out.size[1]; ++c) {
-    runs.for_each([&](int64_t y, int64_t begin, int64_t end) {
+    for (const auto& [y, begin, end] : runs.largest()) {
       const Pixel* from = source.at<Pixel>(b, c, y, begin);
       mix_row(out.at<Pixel>(b, c, y, begin), from, end - begin, source.stride[3], mix);
-    });
+    }
   }
 }
 
@@ -106,11 +106,11 @@ template <typename Pixel>
 void noise_backward(const Array& grad_image, const Array& grad_source, int64_t b, const Runs& runs, double alpha) {
   const Mix<Pixel> mix(alpha);
   for (int64_t c = 0; c < grad_image.size[1]; ++c) {
-    runs.for_each([&](int64_t y, int64_t begin, int64_t end) {
+    for (const auto& [y, begin, end] : runs.largest()) {
       Pixel* to = grad_image.at<Pixel>(b, c, y, begin);
       scale_row(grad_source.at<Pixel>(b, c, y, begin), to, end - begin, mix.rest);
       scale_row(to, to, end - begin, mix.weight);
-    });
+    }
   }
 }
 
@@ -153,7 +153,7 @@ void paste_cpu(const Array& image, const Array& source, const Array& index, cons
       if (what == noise) {
         weight = static_cast<float>(noise_weight(sample, settings)) / 65536;
         const Runs& runs = noise_mask.find(sample, size, settings);
-        runs.for_each(cover);
+        for (const auto& [y, begin, end] : runs.largest()) cover(y, begin, end);
         paste_noise<Pixel>(source, out, b, runs, weight);
       } else {
         weight = 0;

@@ -11,7 +11,8 @@
 namespace dssm {
 namespace {
 
-constexpr int kSteps = 32;  // how often a level moves in search of the area asked for
+constexpr int kSteps = 32;       // how often a level moves in search of the area asked for
+constexpr int64_t kBand = 2048;  // values computed before the first is read: by then its store is long done
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // noise > level or noise >= peak, in one comparison: noise >= bound.
@@ -25,17 +26,19 @@ const Runs& NoiseMask::find(uint64_t index, const std::array<int64_t, 2>& size, 
   const int64_t pitch = (width + 63) / 64 * 64;  // whole words of bits
   perlin_.place(index, {size, settings.seed, settings.resolution, true});
   words_.resize(pitch / 64);
-  if (static_cast<int64_t>(values_.size()) < pitch + kLanes) values_.resize(pitch + kLanes);
+  const int64_t band = std::max<int64_t>(kBand / pitch, 1);
+  grow(band * pitch + kLanes);
 
   runs_.start(width, settings.connectivity);
-  for (int64_t y = 0; y < height; ++y) {
-    perlin_.row(y, values_.data());
-    add_row(values_.data(), width, bound(settings.threshold, kInfinity));
+  for (int64_t top = 0; top < height; top += band) {
+    const int64_t rows = std::min(band, height - top);
+    for (int64_t y = 0; y < rows; ++y) perlin_.row(top + y, &values_[y * pitch]);
+    for (int64_t y = 0; y < rows; ++y) add_row(&values_[y * pitch], width, bound(settings.threshold, kInfinity));
   }
   int64_t area = runs_.find_largest();
   if (area > 0 && area >= least && area <= most) return runs_;
 
-  values_.resize(height * pitch + kLanes);
+  grow(height * pitch + kLanes);
   float peak = -kInfinity;
   for (int64_t y = 0; y < height; ++y) {
     float* row = &values_[y * pitch];
@@ -58,6 +61,10 @@ const Runs& NoiseMask::find(uint64_t index, const std::array<int64_t, 2>& size, 
       return runs_;
     }
   }
+}
+
+void NoiseMask::grow(int64_t size) {
+  if (static_cast<int64_t>(values_.size()) < size) values_.resize(size);
 }
 
 void NoiseMask::add_row(const float* row, int64_t width, float bound) {

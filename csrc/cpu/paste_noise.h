@@ -18,11 +18,12 @@ class NoiseMask {
   const Runs& find(uint64_t index, const std::array<int64_t, 2>& size, const PasteSettings& settings);
 
  private:
+  void grow(int64_t size);
   void add_row(const float* row, int64_t width, float bound);
 
   Perlin perlin_;
   Runs runs_;
-  std::vector<float> values_;    // a row, or the whole plane where the level has to be searched
+  std::vector<float> values_;    // some rows, or the whole plane where the level has to be searched
   std::vector<uint64_t> words_;  // a row of bits
 };
 

@@ -46,8 +46,8 @@ int64_t centre(uint32_t word, int64_t extent, int64_t length) {
 int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b > 0); }
 
 // The integers x with -half <= a + b x < half.
-Span solve(int64_t a, int64_t b, int64_t half) {
-  if (b == 0) return -half <= a && a < half ? Span{-kFar, kFar} : Span{0, 0};
+Interval solve(int64_t a, int64_t b, int64_t half) {
+  if (b == 0) return -half <= a && a < half ? Interval{-kFar, kFar} : Interval{0, 0};
   if (b > 0) return {divide_up(-half - a, b), divide_up(half - a, b)};
   return {divide_up(1 - half + a, -b), divide_up(1 + half + a, -b)};  // -half < -a - b x <= half
 }
@@ -85,14 +85,14 @@ Rectangle::Rectangle(uint64_t index, Kind kind, const std::array<int64_t, 2>& si
   from_x_ = centre(places[3], width_, width);
 }
 
-Span Rectangle::rows() const {
+Interval Rectangle::rows() const {
   const int64_t reach = box_height_ / 2 + 1;
   return {std::max<int64_t>(y_ - reach, 0), std::min(y_ + reach + 1, size_[0])};
 }
 
-Span Rectangle::row(int64_t y) const {
+Interval Rectangle::row(int64_t y) const {
   const int64_t dy = y - y_;
-  const Span down = solve(cos_ * dy, -sin_, height_ << 15), right = solve(sin_ * dy, cos_, width_ << 15);
+  const Interval down = solve(cos_ * dy, -sin_, height_ << 15), right = solve(sin_ * dy, cos_, width_ << 15);
   return {std::max<int64_t>(x_ + std::max(down.begin, right.begin), 0),
           std::min(x_ + std::min(down.end, right.end), size_[1])};
 }

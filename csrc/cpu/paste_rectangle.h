@@ -9,8 +9,8 @@
 
 namespace dssm {
 
-// Pixels [begin, end) of a row.
-struct Span {
+// The integers in [begin, end).
+struct Interval {
   int64_t begin, end;
 };
 
@@ -22,9 +22,9 @@ class Rectangle {
   // Calls body(y, begin, end) for every row that it covers.
   template <typename Body>
   void for_each_row(Body body) const {
-    const Span rows = this->rows();
+    const Interval rows = this->rows();
     for (int64_t y = rows.begin; y < rows.end; ++y) {
-      const Span inside = row(y);
+      const Interval inside = row(y);
       if (inside.begin < inside.end) body(y, inside.begin, inside.end);
     }
   }
@@ -40,8 +40,8 @@ class Rectangle {
   }
 
  private:
-  Span rows() const;          // that it may cover
-  Span row(int64_t y) const;  // that it covers in row y, inside the image
+  Interval rows() const;          // that it may cover
+  Interval row(int64_t y) const;  // that it covers in row y, inside the image
 
   std::array<int64_t, 2> size_;  // of the image
   int64_t height_, width_;       // pixels

@@ -16,13 +16,15 @@ constexpr double kPi = 3.14159265358979323846;
 constexpr float kSqrt2 = 1.41421356237309504880f;
 constexpr int64_t kCell = int64_t{1} << 32;
 
+// Lengths in a cell are stretched by the fifth root of 6: then the quintic's first coefficient is 1.
+constexpr float kStretch = 1.43096908110525550f;
+constexpr float kFixedToStretched = kStretch * 0x1p-32f;
+
 int64_t fixed(double cells) { return static_cast<int64_t>(std::nearbyint(cells * 0x1p32)); }
 
 // A gradient per lane: its components along the rows and the columns of the lattice.
 struct Gradients {
   Floats row, column;
-
-  Floats operator()(Floats s, Floats t) const { return fma(row, s, column * t); }
 };
 
 // The gradients, times sqrt(2), of the nodes that `node` names: i mod 2^16 above j mod 2^16.
@@ -44,29 +46,11 @@ Gradients hash(uint64_t seed, uint64_t index, Vector<uint32_t> node) {
   return {((quarter + 1) & 2) != 0 ? -row : row, (quarter & 2) != 0 ? -column : column};
 }
 
-// 6 t^5 - 15 t^4 + 10 t^3, written from the middle of the cell: t - 1/2 is given.
+// The quintic fade 6 t^5 - 15 t^4 + 10 t^3 less 1/2; given is t - 1/2, stretched, in which it is odd.
 Floats fade(Floats t) {
   const Floats square = t * t;
-  const Floats slope = fma(square, fma(square, splat<Floats>(6), splat<Floats>(-5)), splat<Floats>(1.875f));
-  return fma(t, slope, splat<Floats>(0.5f));
-}
-
-Floats lerp(Floats a, Floats b, Floats weight) { return fma(weight, b - a, a); }
-
-// Noise at s, t from the middle of a cell; corner(below, right) gives the gradients of its corners.
-template <typename Corner>
-Floats interpolate(Floats s, Floats t, Corner corner) {
-  const Floats down = s + 0.5f, up = s - 0.5f, right = t + 0.5f, left = t - 0.5f;
-  const Floats weight = fade(t);
-  const Floats upper = lerp(corner(0, 0)(down, right), corner(0, 1)(down, left), weight);
-  const Floats lower = lerp(corner(1, 0)(up, right), corner(1, 1)(up, left), weight);
-  return lerp(upper, lower, fade(s));
-}
-
-Floats count_up(float step) {
-  Floats result;
-  for (int i = 0; i < kLanes; ++i) result[i] = static_cast<float>(i) * step;
-  return result;
+  constexpr float kLinear = 1.875f / kStretch, kCubic = -5 / (kStretch * kStretch * kStretch);
+  return t * fma(square, square + kCubic, splat<Floats>(kLinear));
 }
 
 }  // namespace
@@ -84,21 +68,20 @@ struct Perlin::Walk {
     position = start - cell * kCell - kCell / 2;
     per_pixel = axis.per_x;
     direction = per_pixel < 0 ? -1 : 1;
-    const double pixels = 0x1p64 / std::abs(static_cast<double>(per_pixel));  // per cell; infinite for a row along it
     const int64_t ahead = kCell / 2 - direction * position;
     // Rounded up: a pixel may be computed in the cell that it has just left, for the noise is smooth, but never in a
     // cell that the row does not reach.
-    per_cell = static_cast<int64_t>(std::min(std::ceil(pixels), kFar));
-    leave = static_cast<int64_t>(std::min(static_cast<double>(ahead) * 0x1p-32 * pixels, kFar)) + 1;
+    per_cell = static_cast<int64_t>(std::min(std::ceil(axis.pixels * 0x1p32), kFar));
+    leave = static_cast<int64_t>(std::min(static_cast<double>(ahead) * axis.pixels, kFar)) + 1;
   }
 
-  // Moves by a number of pixels, then into the next cell if `crossing` is -1, and not if it is 0.
+  // Moves by a number of pixels; `crossing` is -1 if that ends in the next cell of this axis, else 0.
   void move(int64_t pixels, int64_t crossing) {
     position += pixels * per_pixel - (crossing & (direction * kCell));
     leave += crossing & per_cell;
   }
 
-  Floats positions(Floats offsets) const { return static_cast<float>(position) * 0x1p-32f + offsets; }
+  float stretched() const { return static_cast<float>(position) * kFixedToStretched; }
 };
 
 void Perlin::place(uint64_t index, const PerlinSettings& settings) {
@@ -114,12 +97,25 @@ void Perlin::place(uint64_t index, const PerlinSettings& settings) {
   const double angle = settings.rotate ? (static_cast<double>(uniform(words[2])) - 0.5) * kPi : 0.0;
   const double cos = std::cos(angle), sin = std::sin(angle);
   const double y = (1 - height) / 2, x = (1 - width) / 2;
-  axes_[0] = {fixed((cos * y - sin * x + height / 2) * rows), fixed(cos * rows), fixed(-sin * rows)};
-  axes_[1] = {fixed((sin * y + cos * x + width / 2) * columns), fixed(sin * columns), fixed(cos * columns)};
+  const auto axis = [](double origin, double per_y, double per_x) -> Axis {
+    const int64_t step = fixed(per_x);
+    return {fixed(origin), fixed(per_y), step, 0x1p32 / std::abs(static_cast<double>(step))};
+  };
+  axes_[0] = axis((cos * y - sin * x + height / 2) * rows, cos * rows, -sin * rows);
+  axes_[1] = axis((sin * y + cos * x + width / 2) * columns, sin * columns, cos * columns);
+
+  const int64_t whole = width_ + kLanes;
+  numbers_.resize(whole);
+  for (auto& offsets : offsets_) offsets.resize(whole);
+  for (int64_t i = 0; i < whole; ++i) {
+    numbers_[i] = static_cast<float>(i);
+    offsets_[0][i] = numbers_[i] * (static_cast<float>(axes_[0].per_x) * kFixedToStretched);
+    offsets_[1][i] = numbers_[i] * (static_cast<float>(axes_[1].per_x) * kFixedToStretched);
+  }
   tabulate();
 }
 
-// Tables of the nodes that the image covers; none if the lattice is far finer than the image.
+// The table of the cells that the image covers; it is empty if the lattice is far finer than the image.
 void Perlin::tabulate() {
   std::array<int64_t, 2> nodes;
   for (int i = 0; i < 2; ++i) {
@@ -130,66 +126,95 @@ void Perlin::tabulate() {
     first_[i] = low >> 32;
     nodes[i] = (high >> 32) - first_[i] + 2;
   }
-  pitch_ = (nodes[1] + kLanes - 1) / kLanes * kLanes;
   const bool fine = nodes[0] * nodes[1] > 4 * height_ * width_;
-  for (auto& component : gradients_) component.resize(fine ? 0 : nodes[0] * pitch_);
+  pitch_ = nodes[1] - 1;
+  cells_.resize(fine ? 0 : (nodes[0] - 1) * pitch_);
   if (fine) return;
 
+  const int64_t whole = (nodes[1] + kLanes - 1) / kLanes * kLanes;
+  auto& [rows, columns] = gradients_;
+  rows.resize(nodes[0] * whole);
+  columns.resize(nodes[0] * whole);
   Vector<uint32_t> lane;
   for (int i = 0; i < kLanes; ++i) lane[i] = i;
   for (int64_t i = 0; i < nodes[0]; ++i) {
     const uint32_t row = static_cast<uint32_t>(first_[0] + i) << 16;
-    for (int64_t j = 0; j < nodes[1]; j += kLanes) {
+    for (int64_t j = 0; j < whole; j += kLanes) {
       const auto column = (lane + static_cast<uint32_t>(first_[1] + j)) & 0xFFFF;
       const Gradients gradients = hash(seed_, index_, row | column);
-      store(&gradients_[0][i * pitch_ + j], gradients.row);
-      store(&gradients_[1][i * pitch_ + j], gradients.column);
+      store(&rows[i * whole + j], gradients.row);
+      store(&columns[i * whole + j], gradients.column);
     }
+  }
+  for (int64_t i = 0; i + 1 < nodes[0]; ++i) {
+    const auto corners = [&](const std::vector<float>& components, int64_t j) {
+      const float *upper = &components[i * whole + j], *lower = upper + whole;
+      return Cell::Terms{upper[0], upper[1], lower[0], lower[1]};
+    };
+    for (int64_t j = 0; j < pitch_; ++j) {
+      cells_[i * pitch_ + j] = Cell(corners(rows, j), corners(columns, j), offsets_[0][1], offsets_[1][1]);
+    }
+  }
+}
+
+Perlin::Cell::Cell(Terms rows, Terms columns, float step_s, float step_t) {
+  // Their mean, right less left, lower less upper, and how one difference changes along the other.
+  const auto terms = [](Terms corner) {
+    const auto [upper_left, upper_right, lower_left, lower_right] =
+        std::array{corner[0], corner[1], corner[2], corner[3]};
+    const float upper = upper_right - upper_left, lower = lower_right - lower_left;
+    const float left = lower_left - upper_left, right = lower_right - upper_right;
+    return Terms{(upper_left + upper_right + lower_left + lower_right) / 4, (upper + lower) / 2, (left + right) / 2,
+                 lower - upper};
+  };
+  middle = terms((rows * Terms{1, 1, -1, -1} + columns * Terms{1, -1, 1, -1}) / 2);
+  row = terms(rows) / kStretch;
+  column = terms(columns) / kStretch;
+  growth = step_s * row + step_t * column;
+}
+
+// A piece of a row that begins at s, t from the middle of a cell, stretched. Whole vectors are written.
+void Perlin::fill(const Cell& cell, float s, float t, int64_t pixels, float* out) const {
+  const auto first = cell.middle + s * cell.row + t * cell.column;
+  for (int64_t x = 0; x < pixels; x += kLanes) {
+    const auto number = load<Floats>(&numbers_[x]);
+    const auto term = [&](int i) { return fma(splat<Floats>(cell.growth[i]), number, splat<Floats>(first[i])); };
+    const Floats down = fade(s + load<Floats>(&offsets_[0][x])), right = fade(t + load<Floats>(&offsets_[1][x]));
+    store(out + x, fma(down, fma(right, term(3), term(2)), fma(right, term(1), term(0))));
   }
 }
 
 void Perlin::tabulated_row(int64_t y, float* out) const {
   Walk down(axes_[0], y), across(axes_[1], y);
-  int64_t node = (down.cell - first_[0]) * pitch_ + across.cell - first_[1];
+  const Cell* cell = &cells_[(down.cell - first_[0]) * pitch_ + across.cell - first_[1]];
   const int64_t row_step = down.direction * pitch_;
-  const Floats rows = count_up(static_cast<float>(down.per_pixel) * 0x1p-32f);
-  const Floats columns = count_up(static_cast<float>(across.per_pixel) * 0x1p-32f);
   for (int64_t x = 0; x < width_;) {
-    const auto corner = [&](int below, int right) -> Gradients {
-      const int64_t at = node + below * pitch_ + right;
-      return {splat<Floats>(gradients_[0][at]), splat<Floats>(gradients_[1][at])};
-    };
-    // Lanes behind the end of the piece are wrong; the next piece overwrites them.
-    store(out + x, interpolate(down.positions(rows), across.positions(columns), corner));
-
-    // Masks instead of branches: nobody can predict where a piece ends.
-    const int64_t end = std::min((std::min(down.leave, across.leave) + kCell - 1) >> 32, width_);
-    const int64_t pixels = std::min<int64_t>(kLanes, end - x);
-    x += pixels;
-    const int64_t crossing = -static_cast<int64_t>(x == end);
-    const int64_t next_row = crossing & -static_cast<int64_t>(down.leave <= across.leave);
-    const int64_t next_column = crossing & ~next_row;
+    const int64_t end = std::min((std::min(down.leave, across.leave) + kCell - 1) >> 32, width_), pixels = end - x;
+    fill(*cell, down.stretched(), across.stretched(), pixels, out + x);
+    // Masks instead of a branch: nobody can predict which border comes first.
+    const int64_t next_row = -static_cast<int64_t>(down.leave <= across.leave), next_column = ~next_row;
     down.move(pixels, next_row);
     across.move(pixels, next_column);
-    node += (next_row & row_step) + (next_column & across.direction);
+    cell += (next_row & row_step) + (next_column & across.direction);
+    x = end;
   }
 }
 
+// A piece per pixel.
 void Perlin::hashed_row(int64_t y, float* out) const {
-  for (int64_t x = 0; x < width_; x += kLanes) {
-    Vector<uint32_t> cell[2] = {};
-    Floats position[2] = {};  // from the middle of the cell
-    for (int i = 0; i < 2; ++i) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const int64_t at = axes_[i](y, x + lane);
-        cell[i][lane] = static_cast<uint32_t>(at >> 32);
-        position[i][lane] = static_cast<float>((at & (kCell - 1)) - kCell / 2) * 0x1p-32f;
-      }
-    }
-    const auto corner = [&](int below, int right) {
-      return hash(seed_, index_, (cell[0] + below) << 16 | ((cell[1] + right) & 0xFFFF));
+  for (int64_t x = 0; x < width_; ++x) {
+    const auto [u, v] = std::array{axes_[0](y, x), axes_[1](y, x)};
+    const auto stretched = [](int64_t at) {
+      return static_cast<float>((at & (kCell - 1)) - kCell / 2) * kFixedToStretched;
     };
-    store(out + x, interpolate(position[0], position[1], corner));
+    Vector<uint32_t> nodes{};
+    for (int corner = 0; corner < 4; ++corner) {
+      nodes[corner] = static_cast<uint32_t>((u >> 32) + corner / 2) << 16;
+      nodes[corner] |= static_cast<uint32_t>((v >> 32) + corner % 2) & 0xFFFF;
+    }
+    const auto [rows, columns] = hash(seed_, index_, nodes);
+    const auto corners = [](Floats component) { return load<Cell::Terms>(reinterpret_cast<float*>(&component)); };
+    fill(Cell(corners(rows), corners(columns), 0, 0), stretched(u), stretched(v), 1, out + x);
   }
 }
 
