@@ -18,6 +18,16 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // noise > level or noise >= peak, in one comparison: noise >= bound.
 float bound(float level, float peak) { return std::min(std::nextafter(level, kInfinity), peak); }
 
+float maximum(const float* values, int64_t count) {
+  Floats highest = splat<Floats>(-kInfinity);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) highest = max(highest, load<Floats>(values + i));
+  float result = -kInfinity;
+  for (int lane = 0; lane < kLanes; ++lane) result = std::max(result, highest[lane]);
+  for (; i < count; ++i) result = std::max(result, values[i]);
+  return result;
+}
+
 }  // namespace
 
 const Runs& NoiseMask::find(uint64_t index, const std::array<int64_t, 2>& size, const PasteSettings& settings) {
@@ -43,7 +53,7 @@ const Runs& NoiseMask::find(uint64_t index, const std::array<int64_t, 2>& size, 
   for (int64_t y = 0; y < height; ++y) {
     float* row = &values_[y * pitch];
     perlin_.row(y, row);
-    peak = std::max(peak, *std::max_element(row, row + width));
+    peak = std::max(peak, maximum(row, width));
   }
   float level = area > 0 ? settings.threshold : peak - 0.1f * std::abs(peak);
   bool risen = false;

@@ -175,11 +175,13 @@ Perlin::Cell::Cell(Terms rows, Terms columns, float step_s, float step_t) {
 
 // A piece of a row that begins at s, t from the middle of a cell, stretched. Whole vectors are written.
 void Perlin::fill(const Cell& cell, float s, float t, int64_t pixels, float* out) const {
-  const auto first = cell.middle + s * cell.row + t * cell.column;
+  const Cell::Terms first = cell.middle + s * cell.row + t * cell.column;
+  // Copies: for all that the compiler knows, a store changes the members.
+  const float *numbers = numbers_.data(), *rows = offsets_[0].data(), *columns = offsets_[1].data();
   for (int64_t x = 0; x < pixels; x += kLanes) {
-    const auto number = load<Floats>(&numbers_[x]);
+    const auto number = load<Floats>(numbers + x);
     const auto term = [&](int i) { return fma(splat<Floats>(cell.growth[i]), number, splat<Floats>(first[i])); };
-    const Floats down = fade(s + load<Floats>(&offsets_[0][x])), right = fade(t + load<Floats>(&offsets_[1][x]));
+    const Floats down = fade(s + load<Floats>(rows + x)), right = fade(t + load<Floats>(columns + x));
     store(out + x, fma(down, fma(right, term(3), term(2)), fma(right, term(1), term(0))));
   }
 }
