@@ -272,4 +272,28 @@ inline V multiply_low(V a, V b) {
   return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
 }
 
+// As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
+inline Ints load_ints(const uint8_t* from) {
+#if defined(DSSM_AVX512)
+  if constexpr (kLanes == 16) return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (kLanes == 8) return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+#endif
+  return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
+}
+
+inline void store_ints(uint8_t* to, Ints value) {
+#if defined(DSSM_AVX512)
+  if constexpr (kLanes == 16) return _mm_storeu_si128((__m128i*)to, _mm512_cvtepi32_epi8((__m512i)value));
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (kLanes == 8) {
+    const __m128i words = _mm_packus_epi32((__m128i)half<0>(value), (__m128i)half<1>(value));
+    return _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+  }
+#endif
+  store(to, convert<uint8_t>(value));
+}
+
 }  // namespace dssm

@@ -35,18 +35,31 @@ struct Rows {
   Row<Pixel> image, source;
 };
 
-// Calls body(x, count, inside) for the vectors of a row that hold a pixel inside; `inside` is 0 or -1 per lane, and
-// `count` smaller than a vector only at the end of the row.
+// 0 or -1 per pixel of a vector: which of them lie inside the mask.
+template <typename Pixel>
+auto load_inside(const uint8_t* mask) {
+  if constexpr (std::is_same_v<Pixel, double>) {
+    return convert<int64_t>(load<Vector<uint8_t, lanes<Wide<double>>>>(mask)) != 0;
+  } else {
+    return load_ints(mask) != 0;
+  }
+}
+
+// Calls body(x, count, inside) for vectors of pixels that together hold every pixel inside; `count` is smaller than a
+// vector only at the end of the row.
 template <typename Pixel, typename Body>
 void for_each_inside(const uint8_t* mask, int64_t width, Body body) {
-  constexpr int kPixels = lanes<Wide<Pixel>>;
-  using Flag = std::conditional_t<std::is_same_v<Pixel, double>, int64_t, int32_t>;
-  for (int64_t x = 0; x < width; x += kPixels) {
-    const int64_t count = std::min<int64_t>(kPixels, width - x);
-    using Flags = Vector<uint8_t, kPixels>;
-    const auto flags = count == kPixels ? load<Flags>(mask + x) : load<Flags>(mask + x, count);
-    const auto inside = convert<Flag>(flags) != 0;
-    if (any(inside)) body(x, count, inside);
+  constexpr int64_t kPixels = lanes<Wide<Pixel>>;
+  int64_t x = 0;
+  for (; x + kVectorBytes <= width; x += kVectorBytes) {
+    if (!any(load<Vector<uint8_t>>(mask + x) != 0)) continue;
+    for (int64_t i = x; i < x + kVectorBytes; i += kPixels) body(i, kPixels, load_inside<Pixel>(mask + i));
+  }
+  for (; x < width; x += kPixels) {
+    const int64_t count = std::min(kPixels, width - x);
+    uint8_t rest[kPixels] = {};
+    std::memcpy(rest, mask + x, count);
+    body(x, count, load_inside<Pixel>(rest));
   }
 }
 

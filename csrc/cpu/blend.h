@@ -48,7 +48,7 @@ inline Wide<Pixel> load_wide(const Pixel* from) {
   if constexpr (std::is_same_v<Pixel, double>) {
     return load<Wide<double>>(from);
   } else if constexpr (std::is_same_v<Pixel, uint8_t>) {
-    return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
+    return load_ints(from);
   } else {
     return load_floats(from);
   }
@@ -59,7 +59,7 @@ inline void store_wide(Pixel* to, Wide<Pixel> value) {
   if constexpr (std::is_same_v<Pixel, double>) {
     store(to, value);
   } else if constexpr (std::is_same_v<Pixel, uint8_t>) {
-    store(to, convert<uint8_t>(value));
+    store_ints(to, value);
   } else {
     store_floats(to, value);
   }
