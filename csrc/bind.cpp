@@ -89,6 +89,7 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
   m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
+  m.def("blend_backward", &dssm::blend_backward_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
   m.def("convolution_panel", &dssm::convolution_panel);
   m.def("convolution", &dssm::convolution_cpu, kernel);
@@ -109,6 +110,14 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
          float threshold, Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
         dssm::paste_cpu(image, source, index, kind, out, mask, alpha,
                         {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
+      },
+      kernel);
+  m.def(
+      "paste_backward",
+      [](Array grad, Array index, Array kind, Array grad_image, Array grad_source, uint64_t seed, float threshold,
+         Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
+        dssm::paste_backward_cpu(grad, index, kind, grad_image, grad_source,
+                                 {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
       },
       kernel);
 }

@@ -174,10 +174,12 @@ inline uint64_t bits(V mask) {
   static_assert(lanes<V> <= 64);
   [[maybe_unused]] constexpr int kLaneBytes = sizeof(Lane<V>);
 #if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64 && kLaneBytes == 8) return _mm512_movepi64_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 4) return _mm512_movepi32_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 1) return _mm512_movepi8_mask((__m512i)mask);
 #endif
 #if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32 && kLaneBytes == 8) return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 1) return static_cast<uint32_t>(_mm256_movemask_epi8((__m256i)mask));
 #elif defined(DSSM_NEON)
@@ -265,6 +267,48 @@ inline void store_floats(T* to, Floats value, int64_t count) {
   T buffer[kLanes];
   store_floats(buffer, value);
   std::memcpy(static_cast<void*>(to), buffer, count * sizeof(T));
+}
+
+// The whole 64-bit products of the lower halves of 64-bit lanes; what the upper halves hold does not matter.
+template <typename V>
+inline V multiply_low(V a, V b) {
+  static_assert(std::is_same_v<Lane<V>, uint64_t>);
+  if constexpr (sizeof(V) > kNativeBytes) {
+    return join(multiply_low(half<0>(a), half<0>(b)), multiply_low(half<1>(a), half<1>(b)));
+  }
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64) return (V)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32) return (V)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(DSSM_NEON)
+  if constexpr (sizeof(V) == 16) return (V)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#endif
+  return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
+}
+
+// As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
+inline Ints load_ints(const uint8_t* from) {
+#if defined(DSSM_AVX512)
+  if constexpr (kLanes == 16) return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (kLanes == 8) return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+#endif
+  return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
+}
+
+inline void store_ints(uint8_t* to, Ints value) {
+#if defined(DSSM_AVX512)
+  if constexpr (kLanes == 16) return _mm_storeu_si128((__m128i*)to, _mm512_cvtepi32_epi8((__m512i)value));
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (kLanes == 8) {
+    const __m128i words = _mm_packus_epi32((__m128i)half<0>(value), (__m128i)half<1>(value));
+    return _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+  }
+#endif
+  store(to, convert<uint8_t>(value));
 }
 
 }  // namespace dssm
