@@ -19,8 +19,6 @@ def hog(
     mode: str,
 ) -> torch.Tensor:
     """(B, C, H, W) -> (B, D)."""
-    if image.dtype in (torch.float16, torch.bfloat16):
-        image = image.float()
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
     exact = image.dtype == torch.uint8 and sqrt and mode == "skimage"
     real = torch.float64 if exact or image.dtype == torch.float64 else torch.float32

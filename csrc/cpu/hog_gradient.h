@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Central differences of an image, in the channel where they are largest.
+#pragma once
+
+#include "hog_image.h"
+#include "hog_usual.h"
+
+namespace dssm {
+
+// As many neighbours of a row as fit a vector.
+template <typename Real>
+struct Steps {
+  using V = Vector<Real>;
+  V dy, dx, square;   // dy^2 + dx^2
+  Masks<V> channel;
+};
+
+// Visits the rows of an image from above, and keeps three of them.
+template <typename Real>
+class Gradient {
+ public:
+  using V = Vector<Real>;
+  using I = Masks<V>;
+
+  Gradient(const Image<Real>& image, bool sqrt)
+      : image_(image),
+        sqrt_(sqrt),
+        pitch_(padded<Real>(image.width) + 2 * kPad),
+        rows_(3 * image.channels * pitch_),
+        zeros_(pitch_),
+        inside_(pitch_) {
+    if (image.width > 2) std::fill_n(&inside_[kPad + 1], image.width - 2, -1);
+  }
+
+  // Calls body(x, Steps) for the pixels x, x + 1, ... of row y, x a multiple of the lanes.
+  template <typename Body>
+  void visit(int64_t y, Body body) {
+    while (loaded_ < std::min(y + 2, image_.height)) load(loaded_++);
+    usually<3>(image_.channels, [&](auto channels) { visit(y, body, channels); });
+  }
+
+ private:
+  static constexpr int64_t kPad = lanes<V>;
+
+  Real* row(int64_t y) { return &rows_[y % 3 * image_.channels * pitch_ + kPad]; }
+
+  void load(int64_t y) {
+    Real* to = row(y);
+    image_.read(image_, y, to, pitch_);
+    if (!sqrt_) return;
+    for (int64_t c = 0; c < image_.channels; ++c) {
+      for (int64_t x = 0; x < image_.width; x += lanes<V>) {
+        store(to + c * pitch_ + x, dssm::sqrt(dssm::load<V>(to + c * pitch_ + x)));
+      }
+    }
+  }
+
+  template <typename Body, typename Channels>
+  void visit(int64_t y, Body body, Channels channels) {
+    // Across a border of the image the difference is zero.
+    const bool border = y == 0 || y + 1 == image_.height;
+    const Real* middle = row(y);
+    const Real* above = border ? &zeros_[kPad] : row(y - 1);
+    const Real* below = border ? &zeros_[kPad] : row(y + 1);
+    const int64_t pitch = border ? 0 : pitch_;
+    for (int64_t x = 0; x < image_.width; x += lanes<V>) {
+      const I inside = dssm::load<I>(&inside_[kPad + x]);
+      Steps<Real> best{};
+      I largest{};
+      for (int64_t c = 0; c < channels; ++c) {
+        const Real* at = middle + c * pitch_ + x;
+        const V dy = dssm::load<V>(below + c * pitch + x) - dssm::load<V>(above + c * pitch + x);
+        const V dx = (V)((I)(dssm::load<V>(at + 1) - dssm::load<V>(at - 1)) & inside);
+        // Read as integers, squares keep their order, and a NaN is the largest.
+        const I square = (I)fma(dx, dx, dy * dy) & kNoSign;
+        const I stronger = c == 0 ? splat<I>(-1) : square > largest;
+        best.dy = stronger ? dy : best.dy;
+        best.dx = stronger ? dx : best.dx;
+        best.channel = stronger ? splat<I>(c) : best.channel;
+        largest = stronger ? square : largest;
+      }
+      best.square = (V)largest;
+      body(x, best);
+    }
+  }
+
+  static constexpr Lane<I> kNoSign = std::numeric_limits<Lane<I>>::max();
+
+  const Image<Real> image_;
+  const bool sqrt_;
+  const int64_t pitch_;
+  int64_t loaded_ = 0;
+  std::vector<Real> rows_, zeros_;
+  std::vector<Lane<I>> inside_;  // -1 where a pixel has neighbours left and right
+};
+
+}  // namespace dssm

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// HOG as OpenCV defines it: votes shared between bins and cells under a Gaussian, blocks column by column.
+#pragma once
+
+#include "hog.h"
+#include "hog_image.h"
+
+namespace dssm {
+
+template <typename Real>
+void hog_opencv(const Image<Real>& image, const HogSettings& settings, Real* out);
+
+}  // namespace dssm
