@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../simd.h"
+#include "hog_usual.h"
 
 namespace dssm {
 
@@ -34,7 +35,9 @@ class Bins {
     const I left = across <= 0;
     const V up = (V)(((I)dy & ~kSign) | (left & kSign));  // mirrored with dx
     I bin = left & left_;
-    for (const Edge& edge : edges_) bin -= up * edge.cos >= across * edge.sin;
+    usually<4>(edges_.size(), [&](auto count) {
+      for (int64_t i = 0; i < count; ++i) bin -= up * edges_[i].cos >= across * edges_[i].sin;
+    });
     return bin;
   }
 

@@ -65,21 +65,22 @@ class Gradient {
     const int64_t pitch = border ? 0 : pitch_;
     for (int64_t x = 0; x < image_.width; x += lanes<V>) {
       const I inside = dssm::load<I>(&inside_[kPad + x]);
-      Steps<Real> best{};
-      I largest{};
-      for (int64_t c = 0; c < channels; ++c) {
-        const Real* at = middle + c * pitch_ + x;
+      const auto steps_of = [&](int64_t c) -> Steps<Real> {
         const V dy = dssm::load<V>(below + c * pitch + x) - dssm::load<V>(above + c * pitch + x);
+        const Real* at = middle + c * pitch_ + x;
         const V dx = (V)((I)(dssm::load<V>(at + 1) - dssm::load<V>(at - 1)) & inside);
+        return {dy, dx, (V)((I)fma(dx, dx, dy * dy) & kNoSign), splat<I>(c)};
+      };
+      Steps<Real> best = steps_of(0);
+      for (int64_t c = 1; c < channels; ++c) {
+        const Steps<Real> steps = steps_of(c);
         // Read as integers, squares keep their order, and a NaN is the largest.
-        const I square = (I)fma(dx, dx, dy * dy) & kNoSign;
-        const I stronger = c == 0 ? splat<I>(-1) : square > largest;
-        best.dy = stronger ? dy : best.dy;
-        best.dx = stronger ? dx : best.dx;
-        best.channel = stronger ? splat<I>(c) : best.channel;
-        largest = stronger ? square : largest;
+        const I stronger = (I)steps.square > (I)best.square;
+        best.dy = stronger ? steps.dy : best.dy;
+        best.dx = stronger ? steps.dx : best.dx;
+        best.square = stronger ? steps.square : best.square;
+        best.channel = stronger ? steps.channel : best.channel;
       }
-      best.square = (V)largest;
       body(x, best);
     }
   }
