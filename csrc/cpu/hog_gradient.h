@@ -15,24 +15,28 @@ struct Steps {
   Masks<V> channel;
 };
 
-// Visits the rows of an image from above, and keeps three of them.
+// Visits the rows of some columns of an image from above, and keeps three of them.
 template <typename Real>
 class Gradient {
  public:
   using V = Vector<Real>;
   using I = Masks<V>;
 
-  Gradient(const Image<Real>& image, bool sqrt)
+  Gradient(const Image<Real>& image, bool sqrt, Columns columns)
       : image_(image),
         sqrt_(sqrt),
-        pitch_(padded<Real>(image.width) + 2 * kPad),
+        columns_(columns),
+        read_{std::max<int64_t>(columns.begin - 1, 0), std::min(columns.end + 1, image.width)},
+        pitch_(padded<Real>(columns.count()) + 2 * kPad),
         rows_(3 * image.channels * pitch_),
         zeros_(pitch_),
-        inside_(pitch_) {
-    if (image.width > 2) std::fill_n(&inside_[kPad + 1], image.width - 2, -1);
+        inside_(pitch_, -1) {
+    if (columns.begin == 0) inside_[kPad] = 0;
+    if (columns.end == image.width) inside_[kPad + columns.count() - 1] = 0;
   }
 
-  // Calls body(x, Steps) for the pixels x, x + 1, ... of row y, x a multiple of the lanes.
+  // Calls body(x, Steps) for the pixels x, x + 1, ... of row y, counted from the first column; x is a multiple of the
+  // lanes.
   template <typename Body>
   void visit(int64_t y, Body body) {
     while (loaded_ < std::min(y + 2, image_.height)) load(loaded_++);
@@ -46,12 +50,10 @@ class Gradient {
 
   void load(int64_t y) {
     Real* to = row(y);
-    image_.read(image_, y, to, pitch_);
+    image_.read(image_, y, read_, to + read_.begin - columns_.begin, pitch_);
     if (!sqrt_) return;
-    for (int64_t c = 0; c < image_.channels; ++c) {
-      for (int64_t x = 0; x < image_.width; x += lanes<V>) {
-        store(to + c * pitch_ + x, dssm::sqrt(dssm::load<V>(to + c * pitch_ + x)));
-      }
+    for (int64_t i = -kPad; i < image_.channels * pitch_ - kPad; i += lanes<V>) {
+      store(to + i, dssm::sqrt(dssm::load<V>(to + i)));
     }
   }
 
@@ -63,7 +65,7 @@ class Gradient {
     const Real* above = border ? &zeros_[kPad] : row(y - 1);
     const Real* below = border ? &zeros_[kPad] : row(y + 1);
     const int64_t pitch = border ? 0 : pitch_;
-    for (int64_t x = 0; x < image_.width; x += lanes<V>) {
+    for (int64_t x = 0; x < columns_.count(); x += lanes<V>) {
       const I inside = dssm::load<I>(&inside_[kPad + x]);
       const auto steps_of = [&](int64_t c) -> Steps<Real> {
         const V dy = dssm::load<V>(below + c * pitch + x) - dssm::load<V>(above + c * pitch + x);
@@ -89,6 +91,7 @@ class Gradient {
 
   const Image<Real> image_;
   const bool sqrt_;
+  const Columns columns_, read_;  // with the neighbours
   const int64_t pitch_;
   int64_t loaded_ = 0;
   std::vector<Real> rows_, zeros_;

@@ -10,14 +10,27 @@
 
 namespace dssm {
 
+struct Columns {
+  int64_t begin, end;
+
+  int64_t count() const { return end - begin; }
+};
+
+// Calls f(Columns) for parts of an image, whole cells, that are small enough for what is made of them to stay in cache.
+template <typename Function>
+void for_each_tile(int64_t width, int64_t cell_width, int64_t most, Function f) {
+  const int64_t step = std::max<int64_t>(most / cell_width, 1) * cell_width, end = width / cell_width * cell_width;
+  for (int64_t x = 0; x < end; x += step) f(Columns{x, std::min(x + step, end)});
+}
+
 // `Real` is float or double.
 template <typename Real>
 struct Image {
   const void* data;
   int64_t channels, height, width;
   int64_t channel_stride, row_stride, column_stride;  // in elements
-  // Row y of every channel; channel c begins at out + c * pitch.
-  void (*read)(const Image&, int64_t y, Real* out, int64_t pitch);
+  // Some columns of row y of every channel; channel c begins at out + c * pitch.
+  void (*read)(const Image&, int64_t y, Columns, Real* out, int64_t pitch);
 };
 
 template <typename Pixel, typename Real>
@@ -54,10 +67,10 @@ void widen(const Pixel* from, int64_t stride, int64_t count, Real* to) {
 }
 
 template <typename Pixel, typename Real>
-void read_row(const Image<Real>& image, int64_t y, Real* out, int64_t pitch) {
-  const Pixel* row = static_cast<const Pixel*>(image.data) + y * image.row_stride;
+void read_row(const Image<Real>& image, int64_t y, Columns columns, Real* out, int64_t pitch) {
+  const Pixel* row = static_cast<const Pixel*>(image.data) + y * image.row_stride + columns.begin * image.column_stride;
   for (int64_t c = 0; c < image.channels; ++c) {
-    widen(row + c * image.channel_stride, image.column_stride, image.width, out + c * pitch);
+    widen(row + c * image.channel_stride, image.column_stride, columns.count(), out + c * pitch);
   }
 }
 

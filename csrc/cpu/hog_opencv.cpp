@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The window, hat times Gaussian, is separable. The votes of a cell row are first added up down its columns, for every
-// role that a cell plays in the blocks around it; then along the cells, with bins and roles side by side in a vector.
+// role that a cell plays in the blocks around it; then along the cells, with roles and bins side by side in vectors.
 #include "hog_opencv.h"
 
 #include "hog_blocks.h"
@@ -11,29 +11,30 @@
 namespace dssm {
 namespace {
 
-// The votes of a few rows, and their sums per column of the image for every role down.
+constexpr int kStripRows = 8, kTile = 64;
+
+// Weighted sums of the votes of a cell row: per column of the image, role down and bin.
 template <typename Real>
-class WeightedSums {
+class ColumnSums {
  public:
   using V = Vector<Real>;
   using I = Masks<V>;
 
-  WeightedSums(const std::vector<Role<Real>>& roles, int64_t orientations, int64_t width)
-      : orientations_(orientations),
-        bins_(round_up(orientations, kBins)),
-        roles_(round_up(roles.size(), kRoles)),
-        depth(round_up(roles_ * bins_, lanes<V>)),
+  ColumnSums(const std::vector<Role<Real>>& down, int64_t orientations, int64_t width)
+      : depth(round_up(round_up(down.size(), kRoles) * orientations, kDepthVectors * lanes<V>)),
+        down_(down),
+        orientations_(orientations),
+        roles_(round_up(down.size(), kRoles)),
         pitch_(padded<Real>(width)),
         lower_(kStripRows * pitch_),
         to_lower_(kStripRows * pitch_),
         to_upper_(kStripRows * pitch_),
         weights_(kStripRows * roles_),
-        rows_(depth * lanes<V>),
-        sums_(depth * pitch_),
-        down_(roles) {}
+        strip_(depth * lanes<V>),
+        sums_(depth * pitch_) {}
 
   void set(int64_t x, const SharedVote<Real>& vote) {
-    const int64_t at = count_ * pitch_ + x;
+    const int64_t at = rows_ * pitch_ + x;
     store(&lower_[at], vote.lower);
     store(&to_lower_[at], vote.to_lower);
     store(&to_upper_[at], vote.to_upper);
@@ -41,138 +42,155 @@ class WeightedSums {
 
   // `y` is the row within its cell.
   void end_row(int64_t y) {
-    for (size_t role = 0; role < down_.size(); ++role) weights_[count_ * roles_ + role] = down_[role].weights[y];
-    if (++count_ == kStripRows) flush();
+    for (size_t role = 0; role < down_.size(); ++role) weights_[rows_ * roles_ + role] = down_[role].weights[y];
+    if (++rows_ == kStripRows) add_strip();
   }
 
-  // The sums of a cell row are complete.
-  void flush() {
-    for (int64_t x = 0; x < pitch_; x += lanes<V>) {
-      for (int64_t role = 0; role < roles_; role += kRoles) {
-        for (int64_t bin = 0; bin < bins_; bin += kBins) add_down(role, bin, x);
+  // The rows of a cell are over; what comes next begins a new sum.
+  void finish() {
+    if (rows_ > 0) add_strip();
+    empty_ = true;
+  }
+
+  // Adds up columns x, x + 1, ... with the weights of a role along the cell: (role down, bin).
+  void add_along(const Role<Real>& across, int64_t x, Real* out) const {
+    for (int64_t i = 0; i < depth; i += kDepthVectors * lanes<V>) {
+      V total[kDepthVectors] = {};
+      for (int64_t k = across.begin; k < across.end; ++k) {
+        const V weight = splat<V>(across.weights[k]);
+        const Real* column = &sums_[(x + k) * depth + i];
+        for (int j = 0; j < kDepthVectors; ++j) total[j] = fma(load<V>(column + j * lanes<V>), weight, total[j]);
       }
-      add_transposed(x);
+      for (int j = 0; j < kDepthVectors; ++j) store(out + i + j * lanes<V>, total[j]);
     }
-    count_ = 0;
   }
 
-  void clear() { std::fill(sums_.begin(), sums_.end(), Real(0)); }
-
-  // The sums of column x, that of a role and a bin at role * bins + bin.
-  const Real* column(int64_t x) const { return &sums_[x * depth]; }
-  int64_t bins() const { return bins_; }
+  const int64_t depth;  // of a column: a sum for every role and bin, and some zeros
 
  private:
-  static constexpr int kStripRows = 8, kBins = 3, kRoles = 4;  // sums of kBins x kRoles fit the registers
+  static constexpr int kRoles = 4;                                              // that are added up at once
+  static constexpr int kDepthVectors = (4 * 9 + lanes<V> - 1) / lanes<V>;  // of 4 roles and 9 bins
 
   static int64_t round_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
-  void add_down(int64_t role, int64_t first, int64_t x) {
-    V sum[kRoles][kBins] = {};
-    const Lane<I> before = (first == 0 ? orientations_ : first) - 1;
-    for (int64_t row = 0; row < count_; ++row) {
+  void add_strip() {
+    for (int64_t x = 0; x < pitch_; x += lanes<V>) {
+      for (int64_t role = 0; role < roles_; role += kRoles) {
+        for (int64_t bin = 0; bin < orientations_; ++bin) add_down(role, bin, x);
+      }
+      add_transposed(x);
+    }
+    rows_ = 0;
+    empty_ = false;
+  }
+
+  void add_down(int64_t role, int64_t bin, int64_t x) {
+    V sum[kRoles] = {};
+    const Lane<I> before = (bin == 0 ? orientations_ : bin) - 1;
+    for (int64_t row = 0; row < rows_; ++row) {
       const int64_t at = row * pitch_ + x;
       const I lower = load<I>(&lower_[at]);
-      const V to_lower = load<V>(&to_lower_[at]), to_upper = load<V>(&to_upper_[at]);
-      I upper_here = lower == before;
-      for (int bin = 0; bin < kBins; ++bin) {
-        const I lower_here = lower == static_cast<Lane<I>>(first + bin);
-        const V vote = upper_here ? to_upper : lower_here ? to_lower : V{};
-        for (int i = 0; i < kRoles; ++i) {
-          sum[i][bin] = fma(vote, splat<V>(weights_[row * roles_ + role + i]), sum[i][bin]);
-        }
-        upper_here = lower_here;
-      }
+      const V vote = lower == before                    ? load<V>(&to_upper_[at])
+                     : lower == static_cast<Lane<I>>(bin) ? load<V>(&to_lower_[at])
+                                                        : V{};
+      const Real* weights = &weights_[row * roles_ + role];
+      for (int i = 0; i < kRoles; ++i) sum[i] = fma(vote, splat<V>(weights[i]), sum[i]);
     }
-    for (int i = 0; i < kRoles; ++i) {
-      for (int bin = 0; bin < kBins; ++bin) {
-        store(&rows_[((role + i) * bins_ + first + bin) * lanes<V>], sum[i][bin]);
-      }
-    }
+    for (int i = 0; i < kRoles; ++i) store(&strip_[((role + i) * orientations_ + bin) * lanes<V>], sum[i]);
   }
 
   void add_transposed(int64_t x) {
     for (int64_t i = 0; i < depth; i += lanes<V>) {
       V tile[lanes<V>];
-      for (int j = 0; j < lanes<V>; ++j) tile[j] = load<V>(&rows_[(i + j) * lanes<V>]);
+      for (int j = 0; j < lanes<V>; ++j) tile[j] = load<V>(&strip_[(i + j) * lanes<V>]);
       transpose(tile);
       for (int j = 0; j < lanes<V>; ++j) {
         Real* to = &sums_[(x + j) * depth + i];
-        store(to, load<V>(to) + tile[j]);
+        store(to, empty_ ? tile[j] : load<V>(to) + tile[j]);
       }
     }
   }
 
-  const int64_t orientations_, bins_, roles_;
+  const std::vector<Role<Real>>& down_;
+  const int64_t orientations_, roles_, pitch_;
+  int64_t rows_ = 0;
+  bool empty_ = true;
+  std::vector<Lane<I>> lower_;
+  std::vector<Real> to_lower_, to_upper_, weights_, strip_, sums_;
+};
 
+// The histograms of all blocks, and which of their cells a role adds to.
+template <typename Real>
+class BlockSums {
  public:
-  const int64_t depth;  // of a column
+  BlockSums(const Image<Real>& image, const HogSettings& settings, const Window<Real>& window, Real* out)
+      : height_(settings.block[0]),
+        bins_(settings.orientations),
+        count_(height_ * settings.block[1] * bins_),
+        rows_(image.height / settings.cell[0] - height_ + 1),
+        columns_(image.width / settings.cell[1] - settings.block[1] + 1),
+        window_(window),
+        out_(out) {
+    std::fill_n(out, rows_ * columns_ * count_, Real(0));
+  }
+
+  bool holds(const Role<Real>& across, int64_t column) const {
+    return column >= across.cell && column - across.cell < columns_;
+  }
+
+  // What the cell in this row and column gives to all blocks where it has the role `across`: (role down, bin).
+  void add(int64_t row, int64_t column, const Role<Real>& across, const Real* sums) const {
+    const auto& down = window_.down;
+    for (size_t i = 0, next; i < down.size(); i = next) {
+      for (next = i + 1; next < down.size() && down[next].cell == down[i].cell;) ++next;
+      const int64_t block_row = row - down[i].cell, block_column = column - across.cell;
+      if (block_row < 0 || block_row >= rows_) continue;
+      Real* block = out_ + (block_column * rows_ + block_row) * count_;
+      Real* to = block + (across.target * height_ + down[i].target) * bins_;
+      usually<2 * 9>((next - i) * bins_, [&, from = sums + i * bins_](auto run) {
+        for (int64_t k = 0; k < run; ++k) to[k] += from[k];
+      });
+    }
+  }
+
+  void normalize() const { normalize_blocks_opencv(out_, rows_ * columns_, count_); }
 
  private:
-  const int64_t pitch_;
-  int64_t count_ = 0;
-  std::vector<Lane<I>> lower_;
-  std::vector<Real> to_lower_, to_upper_, weights_, rows_, sums_;
-  const std::vector<Role<Real>>& down_;
+  const int64_t height_, bins_, count_, rows_, columns_;
+  const Window<Real>& window_;
+  Real* const out_;
 };
 
 }  // namespace
 
 template <typename Real>
 void hog_opencv(const Image<Real>& image, const HogSettings& settings, Real* out) {
-  using V = Vector<Real>;
-  const auto [cell_height, cell_width] = settings.cell;
-  const auto [height, width] = settings.block;
-  const int64_t n = settings.orientations, count = height * width * n;
-  const int64_t rows = image.height / cell_height, columns = image.width / cell_width;
-  const int64_t block_rows = rows - height + 1, block_columns = columns - width + 1;
+  const auto [height, width] = settings.cell;
   const Window<Real> window(settings);
-  Gradient<Real> gradient(image, settings.sqrt);
-  WeightedSums<Real> sums(window.down, n, image.width);
-  std::vector<Real> part(sums.depth);
-  std::fill_n(out, block_columns * block_rows * count, Real(0));
-
-  // What the columns of a cell give to one of the cells of a block.
-  const auto add_along = [&](const Role<Real>& role, int64_t x) {
-    for (int64_t i = 0; i < sums.depth; i += lanes<V>) {
-      V total{};
-      for (int64_t k = role.begin; k < role.end; ++k) {
-        total = fma(load<V>(sums.column(x + k) + i), splat<V>(role.weights[k]), total);
+  const BlockSums<Real> blocks(image, settings, window, out);
+  for_each_tile(image.width, width, kTile, [&, height = height, width = width](Columns tile) {
+    Gradient<Real> gradient(image, settings.sqrt, tile);
+    ColumnSums<Real> sums(window.down, settings.orientations, tile.count());
+    std::vector<Real> cell(sums.depth);
+    for (int64_t row = 0; row < image.height / height; ++row) {
+      for (int64_t y = 0; y < height; ++y) {
+        gradient.visit(row * height + y, [&](int64_t x, const Steps<Real>& steps) {
+          sums.set(x, share(steps, settings.orientations));
+        });
+        sums.end_row(y);
       }
-      store(&part[i], total);
-    }
-  };
-  const auto spread = [&](int64_t row, int64_t column, const Role<Real>& across) {
-    const int64_t block_column = column - across.cell;
-    for (size_t i = 0; i < window.down.size(); ++i) {
-      const Role<Real>& down = window.down[i];
-      const int64_t block_row = row - down.cell;
-      if (block_row < 0 || block_row >= block_rows) continue;
-      Real* to = out + (block_column * block_rows + block_row) * count + (across.target * height + down.target) * n;
-      const Real* from = &part[i * sums.bins()];
-      usually<9>(n, [&](auto bins) {
-        for (int64_t bin = 0; bin < bins; ++bin) to[bin] += from[bin];
-      });
-    }
-  };
-
-  for (int64_t row = 0; row < rows; ++row) {
-    sums.clear();
-    for (int64_t y = 0; y < cell_height; ++y) {
-      gradient.visit(row * cell_height + y,
-                     [&](int64_t x, const Steps<Real>& steps) { sums.set(x, share(steps, n)); });
-      sums.end_row(y);
-    }
-    sums.flush();
-    for (int64_t column = 0; column < columns; ++column) {
-      for (const Role<Real>& role : window.across) {
-        if (column < role.cell || column - role.cell >= block_columns) continue;
-        add_along(role, column * cell_width);
-        spread(row, column, role);
+      sums.finish();
+      for (int64_t x = 0; x < tile.count(); x += width) {
+        const int64_t column = (tile.begin + x) / width;
+        for (const Role<Real>& across : window.across) {
+          if (!blocks.holds(across, column)) continue;
+          sums.add_along(across, x, cell.data());
+          blocks.add(row, column, across, cell.data());
+        }
       }
     }
-  }
-  normalize_blocks_opencv(out, block_columns * block_rows, count);
+  });
+  blocks.normalize();
 }
 
 template void hog_opencv(const Image<float>&, const HogSettings&, float*);

@@ -11,7 +11,7 @@
 namespace dssm {
 namespace {
 
-constexpr int kStripRows = 8;
+constexpr int kStripRows = 8, kTile = 128;
 
 // Sums per bin and column of the image, over the rows of a cell.
 template <typename Real>
@@ -33,27 +33,31 @@ class ColumnSums {
   }
 
   void end_row() {
-    if (++rows_ == kStripRows) flush();
+    if (++rows_ == kStripRows) add_strip();
   }
 
-  // The sums of a cell row are complete.
-  void flush() {
-    for (int64_t x = 0; x < pitch_; x += lanes<V>) {
-      for (int64_t group = 0; group < groups_; ++group) add(group * kGroup, x);
-    }
-    rows_ = 0;
+  // The rows of a cell are over; what comes next begins a new sum.
+  void finish() {
+    if (rows_ > 0) add_strip();
+    empty_ = true;
   }
-
-  void clear() { std::fill(sums_.begin(), sums_.end(), Real(0)); }
 
   const Real* operator[](int64_t bin) const { return &sums_[bin * pitch_]; }
 
  private:
   static constexpr int kGroup = 3;  // bins at a time: few enough for the registers
 
+  void add_strip() {
+    for (int64_t x = 0; x < pitch_; x += lanes<V>) {
+      for (int64_t group = 0; group < groups_; ++group) add(group * kGroup, x);
+    }
+    rows_ = 0;
+    empty_ = false;
+  }
+
   void add(int64_t first, int64_t x) {
-    V sum[kGroup];
-    for (int i = 0; i < kGroup; ++i) sum[i] = load<V>(&sums_[(first + i) * pitch_ + x]);
+    V sum[kGroup] = {};
+    for (int i = 0; i < kGroup && !empty_; ++i) sum[i] = load<V>(&sums_[(first + i) * pitch_ + x]);
     for (int64_t at = x; at < x + rows_ * pitch_; at += pitch_) {
       const V magnitude = load<V>(&magnitude_[at]);
       const I bins = load<I>(&bins_[at]);
@@ -64,6 +68,7 @@ class ColumnSums {
 
   const int64_t groups_, pitch_;
   int rows_ = 0;
+  bool empty_ = true;
   std::vector<Real> sums_, magnitude_;
   std::vector<Lane<I>> bins_;
 };
@@ -97,22 +102,22 @@ std::vector<Real> average_cells(const Image<Real>& image, const HogSettings& set
   const int64_t n = settings.orientations, rows = image.height / height, columns = image.width / width;
   const Real scale = Real(1) / (height * width);
   const Bins<Real> bins(n);
-  Gradient<Real> gradient(image, settings.sqrt);
-  ColumnSums<Real> sums(n, image.width);
   std::vector<Real> cells(rows * columns * n);
-  for (int64_t row = 0; row < rows; ++row) {
-    sums.clear();
-    for (int64_t y = row * height; y < (row + 1) * height; ++y) {
-      gradient.visit(y, [&](int64_t x, const Steps<Real>& steps) {
-        sums.set(x, sqrt(steps.square), bins(steps.dy, steps.dx));
-      });
-      sums.end_row();
+  for_each_tile(image.width, width, kTile, [&, width = width, height = height](Columns tile) {
+    Gradient<Real> gradient(image, settings.sqrt, tile);
+    ColumnSums<Real> sums(n, tile.count());
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t y = row * height; y < (row + 1) * height; ++y) {
+        gradient.visit(y, [&](int64_t x, const Steps<Real>& steps) {
+          sums.set(x, sqrt(steps.square), bins(steps.dy, steps.dx));
+        });
+        sums.end_row();
+      }
+      sums.finish();
+      Real* cell = &cells[(row * columns + tile.begin / width) * n];
+      for (int64_t x = 0; x < tile.count(); x += width, cell += n) finish_cell(sums, x, width, n, scale, cell);
     }
-    sums.flush();
-    for (int64_t column = 0; column < columns; ++column) {
-      finish_cell(sums, column * width, width, n, scale, &cells[(row * columns + column) * n]);
-    }
-  }
+  });
   return cells;
 }
 
