@@ -7,6 +7,7 @@
 
 #include "../array.h"
 #include "../simd.h"
+#include "hog.h"
 
 namespace dssm {
 
@@ -79,6 +80,14 @@ template <typename Pixel, typename Real>
 Image<Real> image_of(const Array& batch, int64_t i) {
   return {batch.at<const Pixel>(i), batch.size[1],   batch.size[2],   batch.size[3],
           batch.stride[1],          batch.stride[2], batch.stride[3], read_row<Pixel, Real>};
+}
+
+// The number of blocks of an image, and the length of one.
+template <typename Real>
+std::pair<int64_t, int64_t> blocks_of(const Image<Real>& image, const HogSettings& settings) {
+  const int64_t rows = image.height / settings.cell[0] - settings.block[0] + 1;
+  const int64_t columns = image.width / settings.cell[1] - settings.block[1] + 1;
+  return {rows * columns, settings.block[0] * settings.block[1] * settings.orientations};
 }
 
 // Elements of a row of `width` with room for the vectors that reach over its end.

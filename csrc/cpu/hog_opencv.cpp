@@ -68,8 +68,8 @@ class ColumnSums {
   const int64_t depth;  // of a column: a sum for every role and bin, and some zeros
 
  private:
-  static constexpr int kRoles = 4;                                              // that are added up at once
-  static constexpr int kDepthVectors = (4 * 9 + lanes<V> - 1) / lanes<V>;  // of 4 roles and 9 bins
+  static constexpr int kRoles = 4;                                               // that are added up at once
+  static constexpr int kDepthVectors = (kRoles * 9 + lanes<V> - 1) / lanes<V>;  // of as many roles and 9 bins
 
   static int64_t round_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
@@ -90,8 +90,8 @@ class ColumnSums {
     for (int64_t row = 0; row < rows_; ++row) {
       const int64_t at = row * pitch_ + x;
       const I lower = load<I>(&lower_[at]);
-      const V vote = lower == before                    ? load<V>(&to_upper_[at])
-                     : lower == static_cast<Lane<I>>(bin) ? load<V>(&to_lower_[at])
+      const V vote = lower == static_cast<Lane<I>>(bin) ? load<V>(&to_lower_[at])
+                     : lower == before                  ? load<V>(&to_upper_[at])
                                                         : V{};
       const Real* weights = &weights_[row * roles_ + role];
       for (int i = 0; i < kRoles; ++i) sum[i] = fma(vote, splat<V>(weights[i]), sum[i]);
@@ -153,8 +153,6 @@ class BlockSums {
     }
   }
 
-  void normalize() const { normalize_blocks_opencv(out_, rows_ * columns_, count_); }
-
  private:
   const int64_t height_, bins_, count_, rows_, columns_;
   const Window<Real>& window_;
@@ -164,7 +162,7 @@ class BlockSums {
 }  // namespace
 
 template <typename Real>
-void hog_opencv(const Image<Real>& image, const HogSettings& settings, Real* out) {
+void add_up_blocks(const Image<Real>& image, const HogSettings& settings, Real* out) {
   const auto [height, width] = settings.cell;
   const Window<Real> window(settings);
   const BlockSums<Real> blocks(image, settings, window, out);
@@ -190,9 +188,17 @@ void hog_opencv(const Image<Real>& image, const HogSettings& settings, Real* out
       }
     }
   });
-  blocks.normalize();
 }
 
+template <typename Real>
+void hog_opencv(const Image<Real>& image, const HogSettings& settings, Real* out) {
+  const auto [number, count] = blocks_of(image, settings);
+  add_up_blocks(image, settings, out);
+  normalize_blocks_opencv(out, number, count);
+}
+
+template void add_up_blocks(const Image<float>&, const HogSettings&, float*);
+template void add_up_blocks(const Image<double>&, const HogSettings&, double*);
 template void hog_opencv(const Image<float>&, const HogSettings&, float*);
 template void hog_opencv(const Image<double>&, const HogSettings&, double*);
 

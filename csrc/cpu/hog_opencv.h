@@ -7,6 +7,10 @@
 
 namespace dssm {
 
+// The histograms of all blocks before their normalisation.
+template <typename Real>
+void add_up_blocks(const Image<Real>& image, const HogSettings& settings, Real* out);
+
 template <typename Real>
 void hog_opencv(const Image<Real>& image, const HogSettings& settings, Real* out);
 

@@ -124,20 +124,11 @@ std::vector<Real> average_cells(const Image<Real>& image, const HogSettings& set
 template <typename Real>
 void hog_skimage(const Image<Real>& image, const HogSettings& settings, Real* out) {
   const std::vector<Real> cells = average_cells(image, settings);
-  const auto [height, width] = settings.block;
-  const int64_t n = settings.orientations, columns = image.width / settings.cell[1];
-  const int64_t block_rows = image.height / settings.cell[0] - height + 1, block_columns = columns - width + 1;
-  const int64_t count = height * width * n;
-  for (int64_t row = 0; row < block_rows; ++row) {
-    Real* blocks = out + row * block_columns * count;
-    for (int64_t y = 0; y < height; ++y) {
-      const Real* from = &cells[(row + y) * columns * n];
-      usually<18>(width * n, [&](auto run) {
-        for (int64_t i = 0; i < block_columns; ++i) std::copy_n(from + i * n, run, blocks + i * count + y * run);
-      });
-    }
-    normalize_blocks(blocks, block_columns, count, settings.norm);
-  }
+  const auto [number, count] = blocks_of(image, settings);
+  for_each_run(image, settings, [&](int64_t cell, int64_t block, auto length) {
+    std::copy_n(&cells[cell], length, out + block);
+  });
+  normalize_blocks(out, number, count, settings.norm);
 }
 
 template std::vector<float> average_cells(const Image<float>&, const HogSettings&);
