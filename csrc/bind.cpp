@@ -78,6 +78,10 @@ int openmp() {
 #endif
 }
 
+dssm::HogSettings hog_settings(int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode) {
+  return {orientations, cell, block, static_cast<dssm::Norm>(norm), sqrt, static_cast<dssm::HogMode>(mode)};
+}
+
 }  // namespace
 
 PYBIND11_MODULE(DSSM_MODULE, m) {
@@ -98,10 +102,16 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def(
       "hog",
-      [](Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode,
+      [](Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode, Pair size,
          int threads) {
-        const auto blocks = static_cast<dssm::Norm>(norm);
-        dssm::hog_cpu(image, out, {orientations, cell, block, blocks, sqrt, static_cast<dssm::HogMode>(mode)}, threads);
+        dssm::hog_cpu(image, out, hog_settings(orientations, cell, block, norm, sqrt, mode), size, threads);
+      },
+      kernel);
+  m.def(
+      "hog_backward",
+      [](Array grad, Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode,
+         int threads) {
+        dssm::hog_backward_cpu(grad, image, out, hog_settings(orientations, cell, block, norm, sqrt, mode), threads);
       },
       kernel);
   m.def(

@@ -208,6 +208,28 @@ inline Lane<V> sum(V value) {
   }
 }
 
+// As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
+inline Ints load_ints(const uint8_t* from) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+  return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+  return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+#else
+  return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
+#endif
+}
+
+inline void store_ints(uint8_t* to, Ints value) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+  _mm_storeu_si128((__m128i*)to, _mm512_maskz_cvtepi32_epi8(0xFFFF, (__m512i)value));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+  const __m128i words = _mm_packus_epi32((__m128i)half<0>(value), (__m128i)half<1>(value));
+  _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+#else
+  store(to, convert<uint8_t>(value));
+#endif
+}
+
 // As many values as a Floats has lanes, of any element type, as floats; and back, rounded to nearest.
 template <typename T>
 inline Floats load_floats(const T* from) {
@@ -228,6 +250,8 @@ inline Floats load_floats(const T* from) {
     for (int i = 0; i < kLanes; ++i) result[i] = from[i];
     return result;
 #endif
+  } else if constexpr (std::is_same_v<T, uint8_t>) {
+    return convert<float>(load_ints(from));
   } else {
     return convert<float>(convert<int32_t>(load<Vector<T, kLanes>>(from)));
   }
@@ -287,28 +311,56 @@ inline V multiply_low(V a, V b) {
   return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
 }
 
-// As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
-inline Ints load_ints(const uint8_t* from) {
-#if defined(DSSM_AVX512)
-  if constexpr (kLanes == 16) return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+// The integers as wide as the lanes: what comparisons of V yield.
+template <typename V>
+using Masks = decltype(std::declval<V>() < std::declval<V>());
+
+// The lanes with these numbers, counted through a and on through b.
+template <int... Index, typename V>
+inline V shuffle(V a, V b) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, Index...);
+#else
+  return V{(Index < lanes<V> ? a[Index % lanes<V>] : b[Index % lanes<V>])...};
 #endif
-#if defined(DSSM_AVX2)
-  if constexpr (kLanes == 8) return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
-#endif
-  return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
 }
 
-inline void store_ints(uint8_t* to, Ints value) {
-#if defined(DSSM_AVX512)
-  if constexpr (kLanes == 16) return _mm_storeu_si128((__m128i*)to, _mm512_cvtepi32_epi8((__m512i)value));
-#endif
-#if defined(DSSM_AVX2)
-  if constexpr (kLanes == 8) {
-    const __m128i words = _mm_packus_epi32((__m128i)half<0>(value), (__m128i)half<1>(value));
-    return _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+// Swaps blocks of `Step` lanes: of rows l and l + Step of a matrix, the lanes that a transposed one has in each other.
+template <int Step, typename V, int... Index>
+inline void exchange(V& a, V& b, std::integer_sequence<int, Index...>) {
+  constexpr int kCount = lanes<V>;
+  const V first = shuffle<(Index & Step ? kCount + Index - Step : Index)...>(a, b);
+  b = shuffle<(Index & Step ? kCount + Index : Index + Step)...>(a, b);
+  a = first;
+}
+
+template <typename V, int Step, int... Row>
+inline void transpose_steps(V* rows, std::integer_sequence<int, Row...> each) {
+  ((Row & Step ? void() : exchange<Step>(rows[Row], rows[Row ^ Step], each)), ...);
+  if constexpr (Step > 1) transpose_steps<V, Step / 2>(rows, each);
+}
+
+// Rows become columns.
+template <typename V>
+inline void transpose(V (&rows)[lanes<V>]) {
+  transpose_steps<V, lanes<V> / 2>(rows, std::make_integer_sequence<int, lanes<V>>());
+}
+
+template <typename V, int Step, int... Lane>
+inline V sums_of(const V* rows, std::integer_sequence<int, Lane...> each) {
+  if constexpr (Step == lanes<V>) {
+    return *rows;
+  } else {
+    V a = sums_of<V, 2 * Step>(rows, each), b = sums_of<V, 2 * Step>(rows + Step, each);
+    exchange<Step>(a, b, each);
+    return a + b;
   }
-#endif
-  store(to, convert<uint8_t>(value));
+}
+
+// Lane i is the sum of the lanes of row i.
+template <typename V>
+inline V sums(const V (&rows)[lanes<V>]) {
+  return sums_of<V, 1>(rows, std::make_integer_sequence<int, lanes<V>>());
 }
 
 }  // namespace dssm
