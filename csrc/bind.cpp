@@ -92,6 +92,7 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("batchnorm_panel", &dssm::batchnorm_panel);
   m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
   m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
+  m.def("augment_operation", &dssm::augment_operation_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
   m.def("blend_backward", &dssm::blend_backward_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
