@@ -267,4 +267,43 @@ inline void store_floats(T* to, Floats value, int64_t count) {
   std::memcpy(static_cast<void*>(to), buffer, count * sizeof(T));
 }
 
+// Exchanges the off-diagonal blocks of Size x Size lanes between two rows of a matrix.
+template <int Size, typename V, size_t... I>
+inline void exchange(V& a, V& b, std::index_sequence<I...>) {
+  constexpr size_t kCount = sizeof...(I);
+#if defined(__clang__) || __GNUC__ >= 12
+  const V upper = __builtin_shufflevector(a, b, (I & Size ? kCount + I - Size : I)...);
+  b = __builtin_shufflevector(a, b, (I & Size ? kCount + I : I + Size)...);
+#else
+  const V upper = {(I & Size ? b[I - Size] : a[I])...};
+  b = V{(I & Size ? b[I] : a[I + Size])...};
+#endif
+  a = upper;
+}
+
+// Row i becomes column i, of as many rows as a vector has lanes.
+template <typename V, int Size = lanes<V> / 2>
+inline void transpose(V* rows) {
+  for (int i = 0; i < lanes<V>; ++i) {
+    if (!(i & Size)) exchange<Size>(rows[i], rows[i + Size], std::make_index_sequence<lanes<V>>());
+  }
+  if constexpr (Size > 1) transpose<V, Size / 2>(rows);
+}
+
+// e^x within two units of the last place, from -87.3, below which it stays at that value, to 88.3, above which it is
+// inf. NaN stays NaN.
+inline Floats exp(Floats x) {
+  const Floats low = splat<Floats>(-87.3f), high = splat<Floats>(89.0f), magic = splat<Floats>(0x1.8p23f);
+  x = min(high, max(low, x));                                                // in this order of arguments a NaN is kept
+  const Floats power = fma(x, splat<Floats>(0x1.715476p0f), magic) - magic;  // x / ln 2, rounded to an integer
+  Floats rest = fma(power, splat<Floats>(-0x1.62e4p-1f), x);                 // ln 2 in two parts
+  rest = fma(power, splat<Floats>(-0x1.7f7d1cp-20f), rest);
+  Floats series = splat<Floats>(0x1.6a2352p-10f);  // minimax for (e^r - 1 - r) / r^2, |r| <= ln 2 / 2
+  for (const float coefficient : {0x1.123a6cp-7f, 0x1.5558f4p-5f, 0x1.555490p-3f, 0x1.fffffcp-2f}) {
+    series = fma(series, rest, splat<Floats>(coefficient));
+  }
+  series = fma(series * rest, rest, rest + 1.0f);
+  return series * reinterpret_cast<Floats>((convert<int32_t>(power) + 127) << 23);
+}
+
 }  // namespace dssm
