@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masked convolution: a pixel is predicted from its diagonal neighbours alone (eq. 6 and 7); channel attention (eq. 8)."""
+"""Masked convolution: a pixel is predicted from its diagonal neighbours alone (eq. 6-7); channel attention (eq. 8)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mscm(
         total = F.conv2d(torch.cat(windows(x, dilation), 1), stacked, bias, padding=weight.shape[-1] // 2)
     result = _ACTIVATIONS[activation](total)
     squeezed = result.new_empty(0)
-    if squeeze_weight is not None:
+    if squeeze_weight is not None and excite_weight is not None:
         mean = result.mean((2, 3))
         hidden = torch.relu(F.linear(mean, squeeze_weight, squeeze_bias))
         scale = torch.sigmoid(F.linear(hidden, excite_weight, excite_bias))
