@@ -13,6 +13,8 @@
 
 namespace dssm {
 
+namespace mscm {
+
 namespace {
 
 // Applies `function` to some rows of sums and adds the results up in `totals`.
@@ -58,7 +60,7 @@ void rescale(const Map<float>& from, int64_t image, const float* scale, const Ma
   }
 }
 
-struct Workspace {
+struct Space {
   Buffer rows, sums, totals, results, hidden;
 };
 
@@ -86,13 +88,13 @@ class Forward {
   void run(int threads) const {
     visit<float, bfloat16, float16>(x_.type, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      parallel_for_with<Workspace>(groups_.count(), threads, [&](int64_t i, Workspace& space) { group<T>(i, space); });
+      parallel_for_with<Space>(groups_.count(), threads, [&](int64_t i, Space& space) { group<T>(i, space); });
     });
   }
 
  private:
   template <typename T>
-  void group(int64_t index, Workspace& space) const {
+  void group(int64_t index, Space& space) const {
     const Plan& plan = groups_.plan(index);
     const int64_t first = groups_.first_image(index), images = plan.grid.images;
     const Rows rows = rows_of(x_, first, images, space.rows, round_up(x_.size[1], kLanes));
@@ -129,7 +131,7 @@ class Forward {
   }
 
   // What the maps of an image, with these sums over their pixels, are multiplied with.
-  const float* attend(int64_t image, const float* totals, Workspace& space) const {
+  const float* attend(int64_t image, const float* totals, Space& space) const {
     float* mean = squeezed_.at<float>(0, image);
     float* scale = squeezed_.at<float>(1, image);
     const float pixels = static_cast<float>(x_.size[2] * x_.size[3]);
@@ -150,11 +152,13 @@ class Forward {
 
 }  // namespace
 
+}  // namespace mscm
+
 void mscm_cpu(const Array& x, const Array& weight, const Array& bias, const AttentionWeights& attention,
               int64_t dilation, Activation activation, const Array& out, const Array& squeezed, int threads) {
   if (out.count() == 0) return;
   prefer_large_pages(out.data, out.count() * (out.type == Type::float32 ? 4 : 2));
-  Forward(x, weight, bias, attention, dilation, activation, out, squeezed).run(threads);
+  mscm::Forward(x, weight, bias, attention, dilation, activation, out, squeezed).run(threads);
 }
 
 }  // namespace dssm

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-namespace dssm {
+namespace dssm::mscm {
 
 namespace {
 
@@ -70,4 +70,4 @@ void Attention::backward(const float* excite_grad, const float* hidden, float* s
   }
 }
 
-}  // namespace dssm
+}  // namespace dssm::mscm

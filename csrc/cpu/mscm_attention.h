@@ -7,7 +7,7 @@
 #include "mscm.h"
 #include "mscm_rows.h"
 
-namespace dssm {
+namespace dssm::mscm {
 
 class Attention {
  public:
@@ -28,4 +28,4 @@ class Attention {
   Buffer squeeze_weight_, squeeze_bias_, excite_weight_, excite_bias_;
 };
 
-}  // namespace dssm
+}  // namespace dssm::mscm

@@ -13,6 +13,8 @@
 
 namespace dssm {
 
+namespace mscm {
+
 namespace {
 
 constexpr int64_t kPiece = 64;  // pixels whose sums are added up before they join the total: less is rounded away
@@ -278,11 +280,13 @@ class Backward {
 
 }  // namespace
 
+}  // namespace mscm
+
 void mscm_backward_cpu(const Array& grad, const Array& out, const Array& squeezed, const Array& x, const Array& weight,
                        const AttentionWeights& attention, int64_t dilation, Activation activation,
                        const MscmGradients& gradients, int threads) {
   prefer_large_pages(gradients.x.data, gradients.x.count() * (x.type == Type::float32 ? 4 : 2));
-  Backward(grad, out, squeezed, x, weight, attention, dilation, activation, gradients).run(threads);
+  mscm::Backward(grad, out, squeezed, x, weight, attention, dilation, activation, gradients).run(threads);
 }
 
 }  // namespace dssm

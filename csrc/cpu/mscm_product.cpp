@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace dssm {
+namespace dssm::mscm {
 
 namespace {
 
@@ -120,4 +120,4 @@ void correlate(const Grid& grid, const Strip& strip, Rows grad, int64_t outs, Ro
   }
 }
 
-}  // namespace dssm
+}  // namespace dssm::mscm

@@ -12,14 +12,9 @@
 #include "mscm_taps.h"
 #include "simd.h"
 
-namespace dssm {
+namespace dssm::mscm {
 
-// 12 of 16 registers hold sums, or 24 of 32.
-#if defined(DSSM_AVX512) || defined(DSSM_NEON)
-constexpr int kColumns = 4;
-#else
-constexpr int kColumns = 2;
-#endif
+constexpr int kColumns = kRegisters == 32 ? 4 : 2;  // 24 of 32 registers hold sums, or 12 of 16
 constexpr int kWidth = kColumns * kLanes;
 
 // Four matrices (out, in) as panels of kWidth columns, in the order in which the product reads them.
@@ -73,4 +68,4 @@ void convolve(const Grid& grid, const Strip& strip, Rows from, const Panels& pan
 void correlate(const Grid& grid, const Strip& strip, Rows grad, int64_t outs, Rows from, int64_t channel,
                int64_t channels, Buffer& panel, float* sums);
 
-}  // namespace dssm
+}  // namespace dssm::mscm

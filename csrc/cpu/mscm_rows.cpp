@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mscm_rows.h"
 
-namespace dssm {
+namespace dssm::mscm {
 
 Rows rows_of(const Array& map, int64_t first, int64_t images, Buffer& buffer, int64_t pitch) {
   const auto [batch, channels, height, width] = sizes<4>(map);
@@ -25,4 +25,4 @@ Rows rows_of(const Array& map, int64_t first, int64_t images, Buffer& buffer, in
   return {buffer.data(), pitch};
 }
 
-}  // namespace dssm
+}  // namespace dssm::mscm

@@ -4,43 +4,38 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "array.h"
 #include "simd.h"
+#include "workspace.h"
 
-namespace dssm {
+namespace dssm::mscm {
 
 constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-// Floats that begin on a cache line; nothing is in them at first.
+// A workspace that can grow; nothing is in it at first, and what was there is lost when it grows.
 class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(int64_t count) { reserve(count); }
 
-  // Room for `count`; what was there before is lost when that is more than before.
   float* reserve(int64_t count) {
     if (count > count_) {
-      data_.reset(static_cast<float*>(std::aligned_alloc(64, round_up(count * sizeof(float), 64))));
-      if (!data_) throw std::bad_alloc();
+      space_.reset();
+      space_ = std::make_unique<Workspace>(count);
       count_ = count;
     }
-    return data_.get();
+    return data();
   }
-  float* data() const { return data_.get(); }
+  float* data() const { return space_ ? space_->data() : nullptr; }
   float* clear() const {
     std::fill_n(data(), count_, 0.0f);
     return data();
   }
 
  private:
-  struct Free {
-    void operator()(float* data) const { std::free(data); }
-  };
-  std::unique_ptr<float, Free> data_;
+  std::unique_ptr<Workspace> space_;
   int64_t count_ = 0;
 };
 
@@ -147,4 +142,4 @@ struct Map {
   }
 };
 
-}  // namespace dssm
+}  // namespace dssm::mscm

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace dssm {
+namespace dssm::mscm {
 
 namespace {
 
@@ -74,4 +74,4 @@ Groups::Groups(const Grid& whole, int64_t pixels, int taps) {
   last_ = plan_of(whole, rest, pixels, taps);
 }
 
-}  // namespace dssm
+}  // namespace dssm::mscm

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace dssm {
+namespace dssm::mscm {
 
 constexpr int kTaps = 4;  // up-left, up-right, down-left, down-right; tap 3 - t looks where tap t comes from
 
@@ -63,4 +63,4 @@ class Groups {
   Plan full_, last_;
 };
 
-}  // namespace dssm
+}  // namespace dssm::mscm

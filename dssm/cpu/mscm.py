@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 
 from dssm.cpu import array, lib, threads
+from dssm.layout import memory_format
 from dssm.ops.mscm import ACTIVATIONS
 from dssm.reference import mscm as reference
 
@@ -28,7 +29,7 @@ def mscm(
     if not _suits(x, weight):
         return reference.mscm(x, weight, bias, *attention, dilation, activation)
     size = (x.shape[0], weight.shape[1], *x.shape[2:])
-    out = torch.empty(size, dtype=x.dtype, memory_format=reference.memory_format(x))
+    out = torch.empty(size, dtype=x.dtype, memory_format=memory_format(x))
     squeezed = torch.empty((0,) if squeeze_weight is None else (2, *size[:2]))
     lib.mscm(
         array(x),
@@ -46,7 +47,6 @@ def mscm(
 
 def mscm_backward(
     grad: torch.Tensor,
-    outputs: tuple[torch.Tensor, torch.Tensor],
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
@@ -56,14 +56,15 @@ def mscm_backward(
     excite_bias: torch.Tensor | None,
     dilation: int,
     activation: str,
+    out: torch.Tensor,
+    squeezed: torch.Tensor,
 ) -> list[torch.Tensor] | None:
-    """The gradients of the given tensors."""
+    """The gradients of the given tensors; None leaves them to the reference."""
     attention = (squeeze_weight, squeeze_bias, excite_weight, excite_bias)
-    out, squeezed = outputs
     if not _suits(x, weight) or not _invertible(out, squeezed):
         return None
     grads = [
-        None if tensor is None else torch.empty_like(tensor, memory_format=reference.memory_format(tensor))
+        None if tensor is None else torch.empty_like(tensor, memory_format=memory_format(tensor))
         for tensor in (x, weight, bias, *attention)
     ]
     lib.mscm_backward(

@@ -6,9 +6,9 @@ from __future__ import annotations
 import torch
 
 from dssm.errors import InputError
+from dssm.layout import memory_format
 from dssm.ops import _check
 from dssm.ops._op import define
-from dssm.reference.mscm import memory_format
 
 ACTIVATIONS = ("sigmoid", "relu", "none")
 
@@ -31,8 +31,8 @@ _mscm = define(
     "Tensor? excite_bias, int dilation, str activation, str backend) -> (Tensor, Tensor)",
     fake=_fake,
     differentiable=("x", "weight", "bias", "squeeze_weight", "squeeze_bias", "excite_weight", "excite_bias"),
-    save_output=True,
-    grad_format=memory_format,
+    keeps_layout=True,
+    saves_results=True,
 )
 
 

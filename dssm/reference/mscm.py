@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from dssm.layout import memory_format
+
 _ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "none": lambda x: x}
 
 
@@ -46,12 +48,6 @@ def mscm(
         squeezed = torch.stack([mean, scale])
     kept = torch.float64 if x.dtype == torch.float64 else torch.float32
     return result.contiguous(memory_format=memory_format(x)), squeezed.detach().to(kept)
-
-
-def memory_format(x: torch.Tensor) -> torch.memory_format:
-    """The layout of the result: channels_last if x is, else contiguous."""
-    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def windows(x: torch.Tensor, dilation: int) -> list[torch.Tensor]:

@@ -302,7 +302,7 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
         inputs = [None if t is None else t.detach() for t in arguments]
         outputs = torch.ops.dssm.mscm(*inputs, 2, "sigmoid", backend)
         grad = torch.ones_like(outputs[0])
-        torch.library.opcheck(torch.ops.dssm.mscm_backward.default, (grad, *outputs, *inputs, 2, "sigmoid", backend))
+        torch.library.opcheck(torch.ops.dssm.mscm_backward.default, (grad, *inputs, 2, "sigmoid", backend, *outputs))
     compiled = torch.compile(
         lambda *a: mscm(*a[:3], attention=a[3:], backend=backend), fullgraph=True, backend="aot_eager"
     )
