@@ -104,6 +104,7 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
         dssm::hog_cpu(image, out, {orientations, cell, block, blocks, sqrt, static_cast<dssm::HogMode>(mode)}, threads);
       },
       kernel);
+  m.def("mscm_width", &dssm::mscm_width);
   m.def(
       "mscm",
       [](Array x, Array weight, Array bias, std::array<Array, 4> attention, int64_t dilation, int activation, Array out,

@@ -154,6 +154,8 @@ class Forward {
 
 }  // namespace mscm
 
+int mscm_width() { return mscm::kWidth; }
+
 void mscm_cpu(const Array& x, const Array& weight, const Array& bias, const AttentionWeights& attention,
               int64_t dilation, Activation activation, const Array& out, const Array& squeezed, int threads) {
   if (out.count() == 0) return;

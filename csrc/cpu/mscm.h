@@ -21,6 +21,9 @@ struct AttentionWeights {
 void mscm_cpu(const Array& x, const Array& weight, const Array& bias, const AttentionWeights& attention,
               int64_t dilation, Activation activation, const Array& out, const Array& squeezed, int threads);
 
+// Channels of a register block: what fills less than half of it is mostly padding.
+int mscm_width();
+
 // What receives the gradients, contiguous (that of x may be channels_last), null where the input is.
 struct MscmGradients {
   Array x, weight, bias, squeeze_weight, squeeze_bias, excite_weight, excite_bias;

@@ -10,6 +10,9 @@ from dssm.layout import memory_format
 from dssm.ops.mscm import ACTIVATIONS
 from dssm.reference import mscm as reference
 
+# With fewer results the block of sums in the registers is mostly padding, and oneDNN's float32 convolution, which the
+# reference calls, wins: up to 2.2 times on AVX2 (32-bit floats only; its 16-bit ones lose by far).
+_NARROW = lib.mscm_width() // 2
 _PARALLEL = 50_000_000  # additions and multiplications, about half a millisecond: less is over before threads start
 
 
@@ -26,7 +29,7 @@ def mscm(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, C, H, W) -> (B, Cout, H, W) and what the gradient wants to know of the attention."""
     attention = (squeeze_weight, squeeze_bias, excite_weight, excite_bias)
-    if not _suits(x, weight):
+    if not _suits(x, weight, weight.shape[1]):
         return reference.mscm(x, weight, bias, *attention, dilation, activation)
     size = (x.shape[0], weight.shape[1], *x.shape[2:])
     out = torch.empty(size, dtype=x.dtype, memory_format=memory_format(x))
@@ -61,7 +64,7 @@ def mscm_backward(
 ) -> list[torch.Tensor] | None:
     """The gradients of the given tensors; None leaves them to the reference."""
     attention = (squeeze_weight, squeeze_bias, excite_weight, excite_bias)
-    if not _suits(x, weight) or not _invertible(out, squeezed):
+    if not _suits(x, weight, max(weight.shape[1:3])) or not _invertible(out, squeezed):
         return None
     grads = [
         None if tensor is None else torch.empty_like(tensor, memory_format=memory_format(tensor))
@@ -82,9 +85,11 @@ def mscm_backward(
     return [tensor for tensor in grads if tensor is not None]
 
 
-def _suits(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether the kernel is made for these: 1 x 1 windows, no float64, and something to compute."""
-    return weight.shape[-1] == 1 and x.dtype != torch.float64 and x.numel() > 0 and weight.numel() > 0
+def _suits(x: torch.Tensor, weight: torch.Tensor, channels: int) -> bool:
+    """Whether the kernel is made for these: 1 x 1 windows, no float64, something to compute, and enough channels."""
+    if weight.shape[-1] != 1 or x.numel() == 0 or weight.numel() == 0:
+        return False
+    return x.dtype in (torch.bfloat16, torch.float16) or (x.dtype == torch.float32 and channels > _NARROW)
 
 
 def _invertible(out: torch.Tensor, squeezed: torch.Tensor) -> bool:

@@ -58,8 +58,8 @@ def mscm(
     Returns (B, Cout, H, W) of x's dtype, channels_last if x is, else contiguous; so is the gradient of x.
     Under autocast all tensors are cast to the autocast dtype first.
     Differentiable with respect to x, weight, bias and attention.
-    Backend cpu has kernels for k = 1 in float32, bfloat16 and float16, all summed in float32; float64 and k > 1 are
-    the reference's, which are torch's convolutions.
+    Backend cpu has kernels for k = 1 in float32, bfloat16 and float16, all summed in float32; float64, k > 1, and few
+    channels in float32 (dssm/cpu/mscm.py) are left to the reference, one convolution of torch's.
     Raises InputError for wrong shapes, dtypes, an even k and unknown activations.
     """
     _check.tensor("x", x, dims=4, dtypes=_check.FLOATS)
