@@ -66,7 +66,8 @@ Plan plan_of(Grid grid, int64_t images, int64_t length, int taps) {
 
 }  // namespace
 
-Groups::Groups(const Grid& whole, int64_t pixels, int taps) {
+Groups::Groups(Grid whole, int64_t pixels, int taps) {
+  whole.dilation = std::min(whole.dilation, std::max(whole.height, whole.width));  // further out is as much outside
   images_ = std::clamp<int64_t>(pixels / (whole.height * whole.width), 1, whole.images);
   count_ = (whole.images + images_ - 1) / images_;
   const int64_t rest = whole.images - (count_ - 1) * images_;

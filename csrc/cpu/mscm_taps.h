@@ -52,7 +52,7 @@ class Groups {
  public:
   // The images of `whole` in groups of about `pixels` pixels, in strips of no more than that many, with the taps
   // in sets of `taps` consecutive ones.
-  Groups(const Grid& whole, int64_t pixels, int taps);
+  Groups(Grid whole, int64_t pixels, int taps);
 
   int64_t count() const { return count_; }
   int64_t first_image(int64_t group) const { return group * images_; }

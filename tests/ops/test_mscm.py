@@ -207,6 +207,21 @@ def preserve(tensor: Tensor, rounded: torch.dtype, computed: torch.dtype) -> Ten
 
 
 @kernel
+def test_the_number_of_threads_changes_nothing(generator: torch.Generator) -> None:
+    """Here there is enough to do for several."""
+    tensors = [*case((7, 40, 32, 32), 4, 1, generator, out=70), *attention_case(70, generator)]
+    leaves = [tensor.float().requires_grad_() for tensor in tensors]
+    results = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        result = mscm(*leaves[:3], attention=tuple(leaves[3:]), backend="cpu")
+        results.append([result, *torch.autograd.grad(result.square().sum(), leaves)])
+    torch.set_num_threads(1)
+    for others in results[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(results[0], others, strict=True))
+
+
+@kernel
 @pytest.mark.parametrize(("dtype", "low"), [(torch.float32, -95.0), (torch.float32, -200.0), (torch.float16, -14.0)])
 def test_a_scale_that_underflows_keeps_its_gradient(
     dtype: torch.dtype, low: float, generator: torch.Generator, close: Close
