@@ -15,6 +15,7 @@
 #include "cpu/component.h"
 #include "cpu/convolution.h"
 #include "cpu/hog.h"
+#include "cpu/mscm.h"
 #include "cpu/paste.h"
 #include "cpu/perlin.h"
 
@@ -113,6 +114,26 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
       [](Array grad, Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode,
          int threads) {
         dssm::hog_backward_cpu(grad, image, out, hog_settings(orientations, cell, block, norm, sqrt, mode), threads);
+      },
+      kernel);
+  m.def("mscm_width", &dssm::mscm_width);
+  m.def(
+      "mscm",
+      [](Array x, Array weight, Array bias, std::array<Array, 4> attention, int64_t dilation, int activation, Array out,
+         Array squeezed, int threads) {
+        dssm::mscm_cpu(x, weight, bias, {attention[0], attention[1], attention[2], attention[3]}, dilation,
+                       static_cast<dssm::Activation>(activation), out, squeezed, threads);
+      },
+      kernel);
+  m.def(
+      "mscm_backward",
+      [](Array grad, Array out, Array squeezed, Array x, Array weight, std::array<Array, 4> attention, int64_t dilation,
+         int activation, std::array<Array, 7> grads, int threads) {
+        const auto [grad_x, grad_weight, grad_bias, squeeze_weight, squeeze_bias, excite_weight, excite_bias] = grads;
+        dssm::mscm_backward_cpu(
+            grad, out, squeezed, x, weight, {attention[0], attention[1], attention[2], attention[3]}, dilation,
+            static_cast<dssm::Activation>(activation),
+            {grad_x, grad_weight, grad_bias, squeeze_weight, squeeze_bias, excite_weight, excite_bias}, threads);
       },
       kernel);
   m.def(

@@ -414,4 +414,20 @@ inline Vector<uint8_t, lanes<V>> clip(V value) {
   return convert<uint8_t>(min(max(value, splat<V>(0)), splat<V>(255)));
 }
 
+// e^x within two units of the last place, from -87.3, below which it stays at that value, to 88.3, above which it is
+// inf. NaN stays NaN.
+inline Floats exp(Floats x) {
+  const Floats low = splat<Floats>(-87.3f), high = splat<Floats>(89.0f), magic = splat<Floats>(0x1.8p23f);
+  x = min(high, max(low, x));                                                // in this order of arguments a NaN is kept
+  const Floats power = fma(x, splat<Floats>(0x1.715476p0f), magic) - magic;  // x / ln 2, rounded to an integer
+  Floats rest = fma(power, splat<Floats>(-0x1.62e4p-1f), x);                 // ln 2 in two parts
+  rest = fma(power, splat<Floats>(-0x1.7f7d1cp-20f), rest);
+  Floats series = splat<Floats>(0x1.6a2352p-10f);  // minimax for (e^r - 1 - r) / r^2, |r| <= ln 2 / 2
+  for (const float coefficient : {0x1.123a6cp-7f, 0x1.5558f4p-5f, 0x1.555490p-3f, 0x1.fffffcp-2f}) {
+    series = fma(series, rest, splat<Floats>(coefficient));
+  }
+  series = fma(series * rest, rest, rest + 1.0f);
+  return series * reinterpret_cast<Floats>((convert<int32_t>(power) + 127) << 23);
+}
+
 }  // namespace dssm

@@ -38,7 +38,7 @@ CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "convolution": ((_maps, torch.linspace(-1, 1, 9216).view(32, 32, 3, 3)), {}),
     "hog": ((_images,), {}),
     "mahalanobis": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.zeros(2), torch.eye(2)), {}),
-    "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 2, 2, 1, 1)), {}),
+    "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 48, 2, 1, 1)), {}),
     "paste": ((_images, _images.flip(0), _index), {"seed": 1}),
     "perlin": ((_index, (32, 48)), {"seed": 1}),
 }
