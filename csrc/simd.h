@@ -252,4 +252,27 @@ inline void store_floats(T* to, Floats value, int64_t count) {
   std::memcpy(static_cast<void*>(to), buffer, count * sizeof(T));
 }
 
+// Exchanges the off-diagonal blocks of Size x Size lanes between two rows of a matrix.
+template <int Size, typename V, size_t... I>
+inline void exchange(V& a, V& b, std::index_sequence<I...>) {
+  constexpr size_t kCount = sizeof...(I);
+#if defined(__clang__) || __GNUC__ >= 12
+  const V upper = __builtin_shufflevector(a, b, (I & Size ? kCount + I - Size : I)...);
+  b = __builtin_shufflevector(a, b, (I & Size ? kCount + I : I + Size)...);
+#else
+  const V upper = {(I & Size ? b[I - Size] : a[I])...};
+  b = V{(I & Size ? b[I] : a[I + Size])...};
+#endif
+  a = upper;
+}
+
+// Row i becomes column i, of as many rows as a vector has lanes.
+template <typename V, int Size = lanes<V> / 2>
+inline void transpose(V* rows) {
+  for (int i = 0; i < lanes<V>; ++i) {
+    if (!(i & Size)) exchange<Size>(rows[i], rows[i + Size], std::make_index_sequence<lanes<V>>());
+  }
+  if constexpr (Size > 1) transpose<V, Size / 2>(rows);
+}
+
 }  // namespace dssm
