@@ -12,6 +12,7 @@
 #include "cpu/augment.h"
 #include "cpu/blend.h"
 #include "cpu/component.h"
+#include "cpu/covariance.h"
 #include "cpu/hog.h"
 #include "cpu/mahalanobis.h"
 #include "cpu/paste.h"
@@ -86,6 +87,7 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("augment", &dssm::augment_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
+  m.def("covariance", &dssm::covariance_cpu, kernel);
   m.def("mahalanobis", &dssm::mahalanobis_cpu, kernel);
   m.def("mahalanobis_backward", &dssm::mahalanobis_backward_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);

@@ -21,7 +21,7 @@ from dssm import backends, ops
 from dssm.errors import BackendError
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"", "cpu", "philox"}  # headers and packages that belong to no single op
+SHARED = {"", "cpu", "gather", "philox", "product"}  # headers and packages that belong to no single op
 each_op = pytest.mark.parametrize("op", ops.__all__)
 
 _index = torch.tensor([0, 5, 9])
@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "augment": ((_images, _index), {"seed": 1}),
     "blend": ((_images, _images.flip(0), _masks, torch.full((3,), 0.25)), {}),
     "component": ((_masks,), {}),
+    "covariance": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4),), {}),
     "hog": ((_images,), {}),
     "mahalanobis": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.zeros(2), torch.eye(2)), {}),
     "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 2, 2, 1, 1)), {}),
