@@ -7,12 +7,12 @@ TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help demo test bench check clean
+.PHONY: help demo test bench bench-docs check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
-	@echo "make bench   install and time the kernels beside their peers"
+	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
 
@@ -28,7 +28,10 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m pytest bench --benchmark-columns=median,iqr,ops --benchmark-sort=median
+	$(BIN)/dssm bench --out docs/performance.json --docs .
+
+bench-docs: $(VENV)/.bench
+	$(BIN)/dssm bench --report docs/performance.json --docs .
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

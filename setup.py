@@ -127,8 +127,8 @@ def write_rules(
 
 
 setup(
-    packages=[*find_packages(include=["dssm*"]), "dssm.kernels"],
-    package_dir={"dssm.kernels": "kernels"},
+    packages=[*find_packages(include=["dssm*"]), "dssm.bench", "dssm.kernels"],
+    package_dir={"dssm.bench": "bench", "dssm.kernels": "kernels"},
     ext_modules=[Extension(f"dssm._C_{level}", SOURCES) for level in levels()],
     cmdclass={"build_ext": NinjaBuild},
 )

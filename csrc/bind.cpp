@@ -10,8 +10,10 @@
 
 #include "array.h"
 #include "cpu/augment.h"
+#include "cpu/batchnorm.h"
 #include "cpu/blend.h"
 #include "cpu/component.h"
+#include "cpu/convolution.h"
 #include "cpu/covariance.h"
 #include "cpu/hog.h"
 #include "cpu/mahalanobis.h"
@@ -85,8 +87,15 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("features", &features);
   m.def("openmp", &openmp);
   m.def("augment", &dssm::augment_cpu, kernel);
+  m.def("batchnorm_panel", &dssm::batchnorm_panel);
+  m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
+  m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
+  m.def("convolution_panel", &dssm::convolution_panel);
+  m.def("convolution", &dssm::convolution_cpu, kernel);
+  m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
+  m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
   m.def("covariance", &dssm::covariance_cpu, kernel);
   m.def("mahalanobis", &dssm::mahalanobis_cpu, kernel);
   m.def("mahalanobis_backward", &dssm::mahalanobis_backward_cpu, kernel);

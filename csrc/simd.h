@@ -26,23 +26,33 @@
 
 namespace dssm {
 
-#if defined(DSSM_VECTOR_BYTES)
-constexpr int kVectorBytes = DSSM_VECTOR_BYTES;  // to run the code of wider vectors on a machine without them
-#elif defined(DSSM_AVX512)
-constexpr int kVectorBytes = 64;
-#elif defined(DSSM_AVX2)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-// Bytes of the vector that the processor has; a wider Vector is several of them.
+// Bytes of the vector that the processor has.
 #if defined(DSSM_AVX512)
 constexpr int kNativeBytes = 64;
 #elif defined(DSSM_AVX2)
 constexpr int kNativeBytes = 32;
 #else
 constexpr int kNativeBytes = 16;
+#endif
+
+// Bytes of the vectors that the kernels use. -DDSSM_VECTOR_BYTES=64 runs the code of wide vectors where there are none:
+// a wider Vector is several of the processor's.
+#if !defined(DSSM_VECTOR_BYTES)
+#if defined(DSSM_AVX512)
+#define DSSM_VECTOR_BYTES 64
+#elif defined(DSSM_AVX2)
+#define DSSM_VECTOR_BYTES 32
+#else
+#define DSSM_VECTOR_BYTES 16
+#endif
+#endif
+constexpr int kVectorBytes = DSSM_VECTOR_BYTES;
+
+// Vector registers, to size blocks of accumulators.
+#if defined(DSSM_AVX512) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
 #endif
 
 template <typename T, int N>
@@ -205,17 +215,17 @@ inline Floats load_floats(const T* from) {
     const auto words = load<Vector<uint16_t, kLanes>>(&from->bits);
     return reinterpret_cast<Floats>(convert<uint32_t>(words) << 16);
   } else if constexpr (std::is_same_v<T, float16>) {
-#if defined(DSSM_AVX512)
-    if constexpr (kLanes == 16) return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
-#endif
-#if defined(DSSM_AVX2)
-    if constexpr (kLanes == 8) return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
-#elif defined(DSSM_NEON)
-    if constexpr (kLanes == 4) return (Floats)vcvt_f32_f16(vld1_f16((const __fp16*)from));
-#endif
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+    return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256((const __m256i*)from));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+    return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
+#elif defined(DSSM_NEON) && DSSM_VECTOR_BYTES == 16
+    return (Floats)vcvt_f32_f16(vld1_f16((const __fp16*)from));
+#else
     Floats result;
     for (int i = 0; i < kLanes; ++i) result[i] = from[i];
     return result;
+#endif
   } else {
     return convert<float>(convert<int32_t>(load<Vector<T, kLanes>>(from)));
   }
@@ -225,12 +235,17 @@ template <typename T>
 inline void store_floats(T* to, Floats value) {
   if constexpr (std::is_same_v<T, float>) {
     store(to, value);
-  } else {
-#if defined(DSSM_AVX2)
-    if constexpr (std::is_same_v<T, float16> && kLanes == 8) {
-      return _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT));
-    }
+  } else if constexpr (std::is_same_v<T, float16>) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+    _mm256_storeu_si256((__m256i*)to, _mm512_maskz_cvtps_ph(0xFFFF, (__m512)value, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+    _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(DSSM_NEON) && DSSM_VECTOR_BYTES == 16
+    vst1_f16((__fp16*)to, vcvt_f16_f32((float32x4_t)value));
+#else
+    for (int i = 0; i < kLanes; ++i) to[i] = value[i];
 #endif
+  } else {
     for (int i = 0; i < kLanes; ++i) to[i] = static_cast<T>(value[i]);
   }
 }

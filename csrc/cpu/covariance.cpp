@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "cpu.h"
 #include "gather.h"
 #include "product.h"
+#include "workspace.h"
 
 namespace dssm {
 namespace {
@@ -21,11 +21,6 @@ constexpr int64_t kPositions = 64;  // whole lines and pages of a channel
 constexpr int64_t kBand = 8 * kRows;
 
 int64_t padded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
-
-template <typename T>
-std::unique_ptr<T[]> scratch(int64_t size) {
-  return std::unique_ptr<T[]>(new T[size]);
-}
 
 // Rows: the vectors less their mean, and what remains of the mean less the old one; `mean` becomes that of all.
 template <typename T>
@@ -82,20 +77,21 @@ void covariance(const Array& x, double* mean, double* scatter, int64_t count, in
   parallel_for(lines * chunks, threads, [&, batch = batch, channels = channels](int64_t i) {
     const int64_t row = i / chunks, column = i % chunks * kPositions, positions = std::min(kPositions, line - column);
     const int64_t most = std::min(kSamples, batch);
-    const auto values = scratch<R>(positions * most * columns);
-    const auto rows = scratch<double>((most + 1) * columns);
+    const Workspace gathered(positions * most * columns * sizeof(R) / sizeof(float));
+    const Workspace centred((most + 1) * columns * sizeof(double) / sizeof(float));
+    R* values = reinterpret_cast<R*>(gathered.data());
+    double* rows = reinterpret_cast<double*>(centred.data());
     for (int64_t first = 0; first < batch; first += kSamples) {
       const int64_t samples = std::min(kSamples, batch - first);
       gather(x.at<T>(first, 0, row, column), {channels, x.stride[1]}, {samples, x.stride[0]}, {positions, x.stride[3]},
              [&](int64_t position, int64_t sample, int64_t channel, auto value) {
-               store(&values[(position * samples + sample) * columns + channel], value);
+               store(values + (position * samples + sample) * columns + channel, value);
              });
       for (int64_t p = 0; p < positions; ++p) {
         const int64_t position = row * line + column + p;
-        centre(&values[p * samples * columns], samples, channels, count + first, mean + position * channels,
-               rows.get());
+        centre(values + p * samples * columns, samples, channels, count + first, mean + position * channels, rows);
         parallel_for(bands, lines * chunks == 1 ? threads : 1, [&](int64_t band) {
-          add_products(rows.get(), samples + 1, channels, scatter + position * channels * channels, band * kBand,
+          add_products(rows, samples + 1, channels, scatter + position * channels * channels, band * kBand,
                        std::min(kBand, channels - band * kBand));
         });
       }

@@ -4,12 +4,12 @@
 #include "mahalanobis.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "cpu.h"
 #include "gather.h"
 #include "product.h"
+#include "workspace.h"
 
 namespace dssm {
 namespace {
@@ -193,8 +193,8 @@ void for_groups(const Array& x, const Array& mean, const Array& whiten, int thre
     for (int64_t block = 0; block < group.blocks; ++block) means[block] = of_block(mean, block);
 
     const Panels<V> panels(channels, group.lanes);
-    const std::unique_ptr<V[]> scratch(new V[group.blocks * panels.size() / lanes<V>]);
-    R* centred = reinterpret_cast<R*>(scratch.get());
+    const Workspace scratch(group.blocks * panels.size() * sizeof(R) / sizeof(float));
+    R* centred = reinterpret_cast<R*>(scratch.data());
     gather(x.at<T>(sample, 0, row, column), group.lane(x), {channels, x.stride[1]}, group.block(x),
            [&](int64_t block, int64_t channel, int64_t lane, V value) {
              store(centred + block * panels.size() + panels.offset(channel, lane),
@@ -238,8 +238,8 @@ void mahalanobis_backward_cpu(const Array& grad, const Array& features, const Ar
     for_groups<T>(
         x, mean, whiten, threads, [&](const Group& group, auto panels, R* centred, auto& whitening, auto choose) {
           const Panels<V> whitened(whitening.rows, group.lanes);
-          const std::unique_ptr<V[]> scratch(new V[whitened.size() / lanes<V>]);
-          R* product = reinterpret_cast<R*>(scratch.get());
+          const Workspace scratch(whitened.size() * sizeof(R) / sizeof(float));
+          R* product = reinterpret_cast<R*>(scratch.data());
           std::vector<R> norm(panels.points);
           for (int64_t block = 0; block < group.blocks; ++block) {
             choose(block);

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from dssm.ops.augment import augment
+from dssm.ops.batchnorm import batchnorm
 from dssm.ops.blend import blend
 from dssm.ops.component import component
+from dssm.ops.convolution import convolution
 from dssm.ops.covariance import covariance
 from dssm.ops.hog import hog
 from dssm.ops.mahalanobis import mahalanobis
@@ -13,4 +15,16 @@ from dssm.ops.mscm import mscm
 from dssm.ops.paste import paste
 from dssm.ops.perlin import perlin
 
-__all__ = ["augment", "blend", "component", "covariance", "hog", "mahalanobis", "mscm", "paste", "perlin"]
+__all__ = [
+    "augment",
+    "batchnorm",
+    "blend",
+    "component",
+    "convolution",
+    "covariance",
+    "hog",
+    "mahalanobis",
+    "mscm",
+    "paste",
+    "perlin",
+]
