@@ -14,10 +14,15 @@
 #include "cpu/blend.h"
 #include "cpu/component.h"
 #include "cpu/convolution.h"
+#include "cpu/covariance.h"
+#include "cpu/histogram.h"
 #include "cpu/hog.h"
+#include "cpu/mahalanobis.h"
 #include "cpu/mscm.h"
 #include "cpu/paste.h"
 #include "cpu/perlin.h"
+#include "cpu/rank.h"
+#include "cpu/region.h"
 
 namespace py = pybind11;
 
@@ -101,7 +106,13 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("convolution", &dssm::convolution_cpu, kernel);
   m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
   m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
+  m.def("covariance", &dssm::covariance_cpu, kernel);
+  m.def("histogram", &dssm::histogram_cpu, kernel);
+  m.def("mahalanobis", &dssm::mahalanobis_cpu, kernel);
+  m.def("mahalanobis_backward", &dssm::mahalanobis_backward_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);
+  m.def("rank", &dssm::rank_cpu, kernel);
+  m.def("region", &dssm::region_cpu, kernel);
   m.def(
       "hog",
       [](Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode, Pair size,

@@ -7,9 +7,9 @@ import math
 
 import torch
 
+from dssm import ops
 from dssm.metrics.checks import Images, Values, as_images, as_pair, check_limit
 from dssm.metrics.curve import Curve
-from dssm.metrics.region import region_weights
 
 
 def auroc(scores: Values, labels: Values) -> float:
@@ -49,15 +49,15 @@ def aupro(maps: Images, masks: Images, *, limit: float = 0.3) -> float:
     """
     check_limit(limit)
     parts = [
-        (scores.flatten(), region_weights(truth[None]).flatten(), ~truth.flatten())
+        (scores.flatten(), truth.flatten(), ops.region(truth[None]).flatten())
         for scores, truth in as_images(maps, masks)
     ]
     if not parts:
         return math.nan
-    scores, weights, normal = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Curve.exact(scores, weights, normal).area(limit)
+    scores, truth, weights = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Curve.exact(scores, truth, weights).area(limit)
 
 
 def _curve(scores: Values, labels: Values) -> Curve:
     values, truth = as_pair(scores, labels, ("scores", "labels"))
-    return Curve.exact(values.flatten(), truth.flatten(), ~truth.flatten())
+    return Curve.exact(values.flatten(), truth.flatten())

@@ -8,10 +8,29 @@ from dssm.ops.batchnorm import batchnorm
 from dssm.ops.blend import blend
 from dssm.ops.component import component
 from dssm.ops.convolution import convolution
+from dssm.ops.covariance import covariance
+from dssm.ops.histogram import histogram
 from dssm.ops.hog import hog
 from dssm.ops.mahalanobis import mahalanobis
 from dssm.ops.mscm import mscm
 from dssm.ops.paste import paste
 from dssm.ops.perlin import perlin
+from dssm.ops.rank import rank
+from dssm.ops.region import region
 
-__all__ = ["augment", "batchnorm", "blend", "component", "convolution", "hog", "mahalanobis", "mscm", "paste", "perlin"]
+__all__ = [
+    "augment",
+    "batchnorm",
+    "blend",
+    "component",
+    "convolution",
+    "covariance",
+    "histogram",
+    "hog",
+    "mahalanobis",
+    "mscm",
+    "paste",
+    "perlin",
+    "rank",
+    "region",
+]

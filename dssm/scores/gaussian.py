@@ -34,34 +34,33 @@ class Moments:
     def __init__(self) -> None:
         self.count = 0
         self.mean: Tensor | None = None  # (*P, C)
-        self.scatter: Tensor | None = None  # (*P, C, C)
+        self._scatter: Tensor | None = None  # (*P, C, C), of which only the lower triangle counts
+
+    @property
+    def scatter(self) -> Tensor | None:
+        """S (*P, C, C)."""
+        return None if self._scatter is None else self._scatter.tril() + self._scatter.tril(-1).mT
 
     def update(self, x: Tensor) -> None:
         """Add vectors: (N, C), or (B, C, H, W) with one Gaussian per position."""
-        x = x.double()
-        if x.ndim == 4:
-            x = x.permute(2, 3, 0, 1)  # (H, W, B, C)
-        if x.shape[-2] == 0:
-            return
-        batch = Moments()
-        batch.count = x.shape[-2]
-        batch.mean = x.mean(-2)
-        centred = x - batch.mean.unsqueeze(-2)
-        batch.scatter = centred.mT @ centred
-        self.merge(batch)
+        if len(x):
+            self.mean, self._scatter = ops.covariance(x, self.mean, self._scatter, self.count)
+            self.count += len(x)
 
     def merge(self, other: Moments) -> None:
         """Add all that another accumulator has seen."""
-        if self.mean is None or self.scatter is None:
-            self.count, self.mean, self.scatter = other.count, other.mean, other.scatter
-        elif other.mean is not None and other.scatter is not None:
-            count = self.count + other.count
-            delta = other.mean - self.mean
-            share = other.count / count
-            self.scatter = self.scatter + other.scatter
-            self.scatter += delta.unsqueeze(-1) * delta.unsqueeze(-2) * (self.count * share)
-            self.mean = self.mean + delta * share
-            self.count = count
+        if other.mean is None or other._scatter is None:
+            return
+        if self.mean is None or self._scatter is None:
+            self.count, self.mean, self._scatter = other.count, other.mean.clone(), other._scatter.clone()
+            return
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        share = other.count / count
+        self._scatter += other._scatter
+        self._scatter += delta.unsqueeze(-1) * delta.unsqueeze(-2) * (self.count * share)
+        self.mean += delta * share
+        self.count = count
 
     def gaussian(self) -> Gaussian:
         """Mean and whitening matrix L^-1 of the covariance L L^T, shrunk towards a multiple of the identity.
@@ -70,9 +69,10 @@ class Moments:
         nothing but the covariance and the count. Raises InputError for fewer than two vectors, and for values that are
         not finite.
         """
-        if self.mean is None or self.scatter is None or self.count < 2:
+        scatter = self.scatter
+        if self.mean is None or scatter is None or self.count < 2:
             raise InputError(f"a Gaussian needs at least 2 good feature vectors, not {self.count}")
-        covariance = self.scatter / self.count
+        covariance = scatter / self.count
         if not torch.isfinite(covariance).all():
             raise InputError(
                 "the features of the good images are not finite: the training diverged or an input holds NaN"

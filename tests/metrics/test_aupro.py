@@ -7,12 +7,10 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from scipy.ndimage import gaussian_filter, label
 
 from dssm.errors import InputError
 from dssm.metrics import aupro, auroc
-from dssm.metrics.region import region_weights
 
 EIGHT = np.ones((3, 3))
 
@@ -91,21 +89,6 @@ def test_sizes_may_differ_between_images() -> None:
     normal = sum(int((~mask).sum()) for mask in truth)
     limit = 0.3 * normal / int((~canvas_truth).sum())
     assert aupro(scores, truth) == pytest.approx(aupro(canvas[None], canvas_truth[None], limit=limit), abs=1e-12)
-
-
-def test_region_weights_equal_labelled_areas() -> None:
-    _, masks = problem(13)
-    expected = np.zeros(masks.shape)
-    for weights, mask in zip(expected, masks, strict=True):
-        parts, count = label(mask, EIGHT)
-        for k in range(1, count + 1):
-            weights[parts == k] = 1 / (parts == k).sum()
-    assert np.array_equal(region_weights(torch.from_numpy(masks)).numpy(), expected)
-
-
-@pytest.mark.parametrize("shape", [(0, 4, 4), (2, 0, 4), (3, 1, 1)])
-def test_region_weights_of_extreme_shapes(shape: tuple[int, int, int]) -> None:
-    assert torch.equal(region_weights(torch.ones(shape, dtype=torch.bool)), torch.ones(shape, dtype=torch.float64))
 
 
 def test_missing_classes_give_nan() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dssm.errors import InputError
 from dssm.metrics import PixelMetrics, aupro, auroc, average_precision, f1_max
-from dssm.metrics.pixel import _bin, _edge
+from dssm.reference.histogram import bin_of, edge_of
 
 
 def problem(seed: int, count: int = 6, size: tuple[int, int] = (33, 47)) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +41,7 @@ def counted(*batches: tuple[torch.Tensor, torch.Tensor]) -> PixelMetrics:
 
 def test_results_are_those_of_the_scores_rounded_down_to_bins() -> None:
     maps, masks = problem(0)
-    assert counted((maps, masks)).compute() == pytest.approx(exact(_edge(_bin(maps)), masks), abs=1e-12)
+    assert counted((maps, masks)).compute() == pytest.approx(exact(edge_of(bin_of(maps)), masks), abs=1e-12)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -49,7 +49,7 @@ def test_results_are_those_of_the_scores_rounded_down_to_bins() -> None:
 def test_auroc_error_stays_within_half_the_tied_pairs(scale: float, offset: float) -> None:
     maps, masks = problem(1)
     maps = (maps + offset) * scale
-    bins = _bin(maps)
+    bins = bin_of(maps)
     defective = torch.bincount(bins[masks], minlength=1 << 20).double() / masks.sum()
     normal = torch.bincount(bins[~masks], minlength=1 << 20).double() / (~masks).sum()
     bound = 0.5 * (defective @ normal).item()
@@ -69,23 +69,23 @@ def test_bins_keep_the_order_of_all_floats() -> None:
     bits = torch.randint(-(2**31), 2**31, (200_000,), generator=generator).int()
     scores = bits.view(torch.float32)
     scores = scores[~scores.isnan()].sort().values
-    bins = _bin(scores)
+    bins = bin_of(scores)
     assert bins.min() >= 0
     assert bins.max() < 1 << 20
     assert (bins.diff() >= 0).all()
-    edges = _edge(bins)
+    edges = edge_of(bins)
     assert (edges <= scores).all()
-    assert torch.equal(_bin(edges), bins)
+    assert torch.equal(bin_of(edges), bins)
     usual = (scores.abs() > 1e-30) & scores.isfinite() & edges.isfinite()
     assert ((scores - edges)[usual] <= scores.abs()[usual] * 2**-11).all()
 
 
 def test_zeros_tie_and_infinities_rank_last() -> None:
     values = torch.tensor([-math.inf, -3e38, -1e-45, -0.0, 0.0, 1e-45, 3e38, math.inf])
-    bins = _bin(values)
+    bins = bin_of(values)
     assert bins[3] == bins[4]
     assert (bins[[0, 1, 2, 4, 6]] < bins[[1, 2, 3, 6, 7]]).all()
-    assert _edge(bins[[0, 3, 7]]).tolist() == [-math.inf, 0.0, math.inf]
+    assert edge_of(bins[[0, 3, 7]]).tolist() == [-math.inf, 0.0, math.inf]
     maps = torch.tensor([[[math.inf, 1.0], [-math.inf, 0.0]]])
     masks = torch.tensor([[[True, False], [False, False]]])
     assert counted((maps, masks)).compute() == dict.fromkeys(exact(maps, masks), 1.0)

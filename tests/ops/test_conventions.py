@@ -23,7 +23,15 @@ from dssm import backends, ops
 from dssm.errors import BackendError
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"", "cpu", "philox", "workspace"}  # headers and packages that belong to no single op
+SHARED = {
+    "",
+    "cpu",
+    "gather",
+    "order",
+    "philox",
+    "product",
+    "workspace",
+}  # headers and packages that belong to no single op
 each_op = pytest.mark.parametrize("op", ops.__all__)
 
 _index = torch.tensor([0, 5, 9])
@@ -36,11 +44,15 @@ CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "blend": ((_images, _images.flip(0), _masks, torch.full((3,), 0.25)), {}),
     "component": ((_masks,), {}),
     "convolution": ((_maps, torch.linspace(-1, 1, 9216).view(32, 32, 3, 3)), {}),
+    "covariance": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4),), {}),
+    "histogram": ((_maps[:, 0], _maps[:, 1].double().relu()), {}),
     "hog": ((_images,), {}),
     "mahalanobis": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.zeros(2), torch.eye(2)), {}),
     "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 48, 2, 1, 1)), {}),
     "paste": ((_images, _images.flip(0), _index), {"seed": 1}),
     "perlin": ((_index, (32, 48)), {"seed": 1}),
+    "rank": ((torch.linspace(-1, 1, 41), torch.linspace(-2, 2, 161)), {}),
+    "region": ((_masks,), {}),
 }
 
 

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -112,6 +114,72 @@ def test_gradient_is_zero_at_the_mean(backend: str, generator: torch.Generator) 
     x = mean.repeat(2, 1).requires_grad_()
     (gradient,) = torch.autograd.grad(mahalanobis(x, mean, whiten, backend=backend).sum(), x)
     assert torch.equal(gradient, torch.zeros(2, 4, dtype=torch.float64))
+
+
+def gradient(x: Tensor, mean: Tensor, whiten: Tensor, weight: Tensor, backend: str) -> Tensor:
+    """Of the weighted sum of distances."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad((mahalanobis(x, mean, whiten, backend=backend) * weight).sum(), x)[0]
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("size", [(2, 5, 3, 7), (19, 13, 1, 9), (1, 20, 9, 17), (70, 3, 2, 1)])
+def test_layouts_and_types_agree_with_the_reference(
+    size: tuple[int, ...],
+    shared: bool,
+    dtype: torch.dtype,
+    layout: Callable,
+    backend: str,
+    generator: torch.Generator,
+    close: Close,
+) -> None:
+    """Forward and backward, on strided means and whitenings too."""
+    batch, channels, height, width = size
+    mean, whiten, _ = gaussian(() if shared else (height, width), channels, generator)
+    x = layout(torch.randn(size, generator=generator).to(dtype))
+    weight = torch.randn(batch, height, width, generator=generator)
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    expected = mahalanobis(x.double(), mean, whiten, backend="reference")
+    expected_gradient = gradient(x.double(), mean, whiten, weight.double(), "reference")
+    for w in (whiten.to(compute), whiten.to(compute).mT.contiguous().mT):
+        close(mahalanobis(x, mean.to(compute), w, backend=backend), expected, compute)
+        close(gradient(x, mean, w, weight.to(compute), backend), expected_gradient, dtype)
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Points or maps with some values that are not finite, and whitenings of any shape with zeros anywhere."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    size = [draw(st.integers(low, high)) for low, high in ((0, 21), (1, 19), (1, 5), (1, 19))]
+    shape = size if draw(st.booleans()) else size[:2]
+    positions = size[2:] if len(shape) == 4 and draw(st.booleans()) else []
+    x = torch.randn(shape, generator=generator, dtype=draw(st.sampled_from([torch.float32, torch.float64])))
+    for value in draw(st.lists(st.sampled_from([torch.inf, -torch.inf, torch.nan]), max_size=3)):
+        if x.numel():
+            x.view(-1)[draw(st.integers(0, x.numel() - 1))] = value
+    if len(shape) == 4 and draw(st.booleans()):
+        x = x.to(memory_format=torch.channels_last)
+    whiten = torch.randn(*positions, draw(st.integers(0, 20)), size[1], generator=generator, dtype=x.dtype)
+    if draw(st.booleans()):
+        whiten = whiten.tril(draw(st.integers(-3, 3)))
+    if draw(st.booleans()):
+        whiten = whiten * (torch.rand(whiten.shape, generator=generator) < 0.3)
+    mean = torch.randn(*positions, size[1], generator=generator, dtype=x.dtype)
+    return x, mean, whiten, torch.randn(size[0], *shape[2:], generator=generator, dtype=x.dtype)
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="the extension is not built")
+@given(problems())
+@settings(max_examples=150, deadline=None)
+def test_kernel_equals_the_reference_on_anything(problem: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    x, mean, whiten, weight = problem
+    tolerance = {"rtol": 1e-10, "atol": 1e-10} if x.dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
+    found, expected = (mahalanobis(x, mean, whiten, backend=backend) for backend in ("cpu", "reference"))
+    torch.testing.assert_close(found, expected, equal_nan=True, **tolerance)
+    found, expected = (gradient(x, mean, whiten, weight, backend) for backend in ("cpu", "reference"))
+    torch.testing.assert_close(found, expected, equal_nan=True, **tolerance)
 
 
 class LargestResult(TorchDispatchMode):

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "array.h"
+
+namespace dssm {
+
+// Distances || whiten (x - mean) || of x (B, C, H, W) to one Gaussian, mean (C) and whiten (K, C), or to one per
+// position, mean (H, W, C) and whiten (H, W, K, C). x floating, of any strides; the others in what x is computed in,
+// rows of `whiten` contiguous; `out` (B, H, W) contiguous.
+void mahalanobis_cpu(const Array& x, const Array& mean, const Array& whiten, const Array& out, int threads);
+
+// The gradient with respect to x from that of the distances, `grad` (B, H, W); `out` is like x, contiguous.
+void mahalanobis_backward_cpu(const Array& grad, const Array& x, const Array& mean, const Array& whiten,
+                              const Array& out, int threads);
+
+}  // namespace dssm
