@@ -211,7 +211,7 @@ inline Lane<V> sum(V value) {
 // As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
 inline Ints load_ints(const uint8_t* from) {
 #if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
-  return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+  return (Ints)_mm512_maskz_cvtepu8_epi32(0xFFFF, _mm_loadu_si128((const __m128i*)from));
 #elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
   return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
 #else
@@ -301,7 +301,7 @@ inline V multiply_low(V a, V b) {
     return join(multiply_low(half<0>(a), half<0>(b)), multiply_low(half<1>(a), half<1>(b)));
   }
 #if defined(DSSM_AVX512)
-  if constexpr (sizeof(V) == 64) return (V)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+  if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)b);
 #endif
 #if defined(DSSM_AVX2)
   if constexpr (sizeof(V) == 32) return (V)_mm256_mul_epu32((__m256i)a, (__m256i)b);
