@@ -70,8 +70,10 @@ void widen(const Pixel* from, int64_t stride, int64_t count, Real* to) {
 template <typename Pixel, typename Real>
 void read_row(const Image<Real>& image, int64_t y, Columns columns, Real* out, int64_t pitch) {
   const Pixel* row = static_cast<const Pixel*>(image.data) + y * image.row_stride + columns.begin * image.column_stride;
-  for (int64_t c = 0; c < image.channels; ++c) {
-    widen(row + c * image.channel_stride, image.column_stride, columns.count(), out + c * pitch);
+  for (int64_t c = 0; c < image.channels; ++c, row += image.channel_stride) {
+    const Pixel* ahead = row + 4 * image.row_stride;
+    for (int64_t x = 0; x < columns.count(); x += 64 / sizeof(Pixel)) __builtin_prefetch(ahead + x * image.column_stride);
+    widen(row, image.column_stride, columns.count(), out + c * pitch);
   }
 }
 

@@ -55,7 +55,8 @@ class ColumnSums {
   // Adds up columns x, x + 1, ... with the weights of a role along the cell: (role down, bin).
   void add_along(const Role<Real>& across, int64_t x, Real* out) const {
     for (int64_t i = 0; i < depth; i += kDepthVectors * lanes<V>) {
-      V total[kDepthVectors] = {};
+      V total[kDepthVectors];
+      for (V& zero : total) zero = V{};  // `= {}` would call memset
       for (int64_t k = across.begin; k < across.end; ++k) {
         const V weight = splat<V>(across.weights[k]);
         const Real* column = &sums_[(x + k) * depth + i];
@@ -85,7 +86,8 @@ class ColumnSums {
   }
 
   void add_down(int64_t role, int64_t bin, int64_t x) {
-    V sum[kRoles] = {};
+    V sum[kRoles];
+    for (V& zero : sum) zero = V{};
     const Lane<I> before = (bin == 0 ? orientations_ : bin) - 1;
     for (int64_t row = 0; row < rows_; ++row) {
       const int64_t at = row * pitch_ + x;

@@ -32,7 +32,8 @@ void Resize<Real>::shrink_row(const Real* from, Real* to) const {
   using V = Vector<Real>;
   using I = Masks<V>;
   for (int64_t x = 0; x < width_; x += lanes<V>) {
-    V parts[lanes<V>] = {};
+    V parts[lanes<V>];
+    for (V& zero : parts) zero = V{};  // `= {}` would call memset
     for (int64_t i = 0; i < std::min<int64_t>(lanes<V>, width_ - x); ++i) {
       const Real* pixels = from + along_.begin[x + i];
       for (int64_t k = 0; k < along_.most; k += lanes<V>) {

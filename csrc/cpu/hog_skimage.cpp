@@ -56,8 +56,8 @@ class ColumnSums {
   }
 
   void add(int64_t first, int64_t x) {
-    V sum[kGroup] = {};
-    for (int i = 0; i < kGroup && !empty_; ++i) sum[i] = load<V>(&sums_[(first + i) * pitch_ + x]);
+    V sum[kGroup];
+    for (int i = 0; i < kGroup; ++i) sum[i] = empty_ ? V{} : load<V>(&sums_[(first + i) * pitch_ + x]);
     for (int64_t at = x; at < x + rows_ * pitch_; at += pitch_) {
       const V magnitude = load<V>(&magnitude_[at]);
       const I bins = load<I>(&bins_[at]);
