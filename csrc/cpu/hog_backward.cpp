@@ -173,6 +173,7 @@ class WindowField {
   WindowField(const Image<Real>& image, const HogSettings& settings, const Real* grad)
       : settings_(settings),
         window_(settings),
+        share_(settings.orientations),
         rows_(image.height / settings.cell[0] - settings.block[0] + 1),
         columns_(image.width / settings.cell[1] - settings.block[1] + 1),
         field_(settings.orientations, image.width),
@@ -201,10 +202,9 @@ class WindowField {
   }
 
   void backward(int64_t x, Steps<Real>& steps) const {
-    const Lane<I> last = settings_.orientations - 1;
-    const SharedVote<Real> vote = share(steps, settings_.orientations);
-    const V lower = field_.at(x, vote.lower), upper = field_.at(x, vote.lower == last ? I{} : vote.lower + 1);
-    share_backward(steps, lower, upper, vote.to_upper, settings_.orientations);
+    const SharedVote<Real> vote = share_(steps);
+    const V lower = field_.at(x, vote.lower), upper = field_.at(x, vote.lower == share_.last ? I{} : vote.lower + 1);
+    share_backward(steps, lower, upper, vote.to_upper, share_.bins_per_radian);
   }
 
  private:
@@ -227,6 +227,7 @@ class WindowField {
 
   const HogSettings& settings_;
   const Window<Real> window_;
+  const Share<Real> share_;
   const int64_t rows_, columns_;
   std::vector<Real> grads_;
   Field<Real> field_;
