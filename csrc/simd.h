@@ -218,7 +218,8 @@ inline Floats load_floats(const T* from) {
     return result;
   } else {
 #if defined(DSSM_AVX512)
-    if constexpr (kLanes == 16) return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)from)));
+    if constexpr (kLanes == 16)
+      return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)from)));
 #endif
 #if defined(DSSM_AVX2)
     if constexpr (kLanes == 8) return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((__m128i*)from)));

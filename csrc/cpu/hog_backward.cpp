@@ -122,9 +122,8 @@ class CellField {
         bins_(settings.orientations) {
     const auto [number, count] = blocks_of(image, settings);
     std::vector<Real> blocks(number * count), grads(grad, grad + number * count);
-    for_each_run(image, settings, [&](int64_t cell, int64_t block, auto length) {
-      std::copy_n(&cells_[cell], length, &blocks[block]);
-    });
+    for_each_run(image, settings,
+                 [&](int64_t cell, int64_t block, auto length) { std::copy_n(&cells_[cell], length, &blocks[block]); });
     for (int64_t i = 0; i < number; ++i) {
       normalize_backward(&blocks[i * count], &grads[i * count], count, settings.norm);
     }
@@ -242,7 +241,9 @@ class Pixels {
   using I = Masks<V>;
 
   explicit Pixels(const Image<Real>& image)
-      : image_(image), pitch_(padded<Real>(image.width) + 2 * lanes<V>), grads_(image.channels * (image.height + 2) * pitch_) {}
+      : image_(image),
+        pitch_(padded<Real>(image.width) + 2 * lanes<V>),
+        grads_(image.channels * (image.height + 2) * pitch_) {}
 
   // Across a border of the image the difference is constant: what it earned is dropped with the frame.
   void add(int64_t y, int64_t x, const Steps<Real>& steps) {

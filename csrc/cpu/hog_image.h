@@ -72,7 +72,8 @@ void read_row(const Image<Real>& image, int64_t y, Columns columns, Real* out, i
   const Pixel* row = static_cast<const Pixel*>(image.data) + y * image.row_stride + columns.begin * image.column_stride;
   for (int64_t c = 0; c < image.channels; ++c, row += image.channel_stride) {
     const Pixel* ahead = row + 4 * image.row_stride;
-    for (int64_t x = 0; x < columns.count(); x += 64 / sizeof(Pixel)) __builtin_prefetch(ahead + x * image.column_stride);
+    for (int64_t x = 0; x < columns.count(); x += 64 / sizeof(Pixel))
+      __builtin_prefetch(ahead + x * image.column_stride);
     widen(row, image.column_stride, columns.count(), out + c * pitch);
   }
 }

@@ -71,7 +71,7 @@ class ColumnSums {
   const int64_t depth;  // of a column: a sum for every role and bin, and some zeros
 
  private:
-  static constexpr int kRoles = 4;                                               // that are added up at once
+  static constexpr int kRoles = 4;                                              // that are added up at once
   static constexpr int kDepthVectors = (kRoles * 9 + lanes<V> - 1) / lanes<V>;  // of as many roles and 9 bins
 
   static int64_t round_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
