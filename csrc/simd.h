@@ -206,7 +206,9 @@ inline Floats load_floats(const T* from) {
     return reinterpret_cast<Floats>(convert<uint32_t>(words) << 16);
   } else if constexpr (std::is_same_v<T, float16>) {
 #if defined(DSSM_AVX512)
-    if constexpr (kLanes == 16) return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
+    if constexpr (kLanes == 16) {
+      return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256((const __m256i*)from));
+    }
 #endif
 #if defined(DSSM_AVX2)
     if constexpr (kLanes == 8) return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
@@ -217,12 +219,16 @@ inline Floats load_floats(const T* from) {
     for (int i = 0; i < kLanes; ++i) result[i] = from[i];
     return result;
   } else {
+    // The compilers take detours from bytes to words. (maskz: the plain forms warn of an undefined vector.)
 #if defined(DSSM_AVX512)
-    if constexpr (kLanes == 16)
-      return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)from)));
+    if constexpr (std::is_same_v<T, uint8_t> && kLanes == 16) {
+      return convert<float>((Ints)_mm512_maskz_cvtepu8_epi32(0xFFFF, _mm_loadu_si128((const __m128i*)from)));
+    }
 #endif
 #if defined(DSSM_AVX2)
-    if constexpr (kLanes == 8) return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((__m128i*)from)));
+    if constexpr (std::is_same_v<T, uint8_t> && kLanes == 8) {
+      return convert<float>((Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+    }
 #endif
     return convert<float>(convert<int32_t>(load<Vector<T, kLanes>>(from)));
   }

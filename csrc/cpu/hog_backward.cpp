@@ -318,7 +318,7 @@ void hog_backward_cpu(const Array& grad, const Array& image, const Array& out, c
                       int threads) {
   visit<float, double>(out.type, [&](auto real) {
     using Real = typename decltype(real)::type;
-    visit<float16, bfloat16, float, double>(image.type, [&](auto pixel) {
+    visit_pixels<Real>(image.type, [&](auto pixel) {
       using Pixel = typename decltype(pixel)::type;
       parallel_for(image.size[0], threads, [&](int64_t i) {
         const auto one = image_of<Pixel, Real>(image, i);
