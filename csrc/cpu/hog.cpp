@@ -18,7 +18,7 @@ void hog_cpu(const Array& image, const Array& out, const HogSettings& settings, 
     const auto compute = settings.mode == HogMode::skimage ? hog_skimage<Real> : hog_opencv<Real>;
     std::optional<Resize<Real>> resize;
     if (size[0] > 0) resize.emplace(image.size[2], image.size[3], size[0], size[1]);
-    visit<uint8_t, float16, bfloat16, float, double>(image.type, [&](auto pixel) {
+    visit_pixels<Real>(image.type, [&](auto pixel) {
       using Pixel = typename decltype(pixel)::type;
       parallel_for(image.size[0], threads, [&](int64_t i) {
         std::vector<Real> pixels;

@@ -122,9 +122,8 @@ class CellField {
         bins_(settings.orientations) {
     const auto [number, count] = blocks_of(image, settings);
     std::vector<Real> blocks(number * count), grads(grad, grad + number * count);
-    for_each_run(image, settings, [&](int64_t cell, int64_t block, auto length) {
-      std::copy_n(&cells_[cell], length, &blocks[block]);
-    });
+    for_each_run(image, settings,
+                 [&](int64_t cell, int64_t block, auto length) { std::copy_n(&cells_[cell], length, &blocks[block]); });
     for (int64_t i = 0; i < number; ++i) {
       normalize_backward(&blocks[i * count], &grads[i * count], count, settings.norm);
     }
@@ -173,6 +172,7 @@ class WindowField {
   WindowField(const Image<Real>& image, const HogSettings& settings, const Real* grad)
       : settings_(settings),
         window_(settings),
+        share_(settings.orientations),
         rows_(image.height / settings.cell[0] - settings.block[0] + 1),
         columns_(image.width / settings.cell[1] - settings.block[1] + 1),
         field_(settings.orientations, image.width),
@@ -201,10 +201,9 @@ class WindowField {
   }
 
   void backward(int64_t x, Steps<Real>& steps) const {
-    const Lane<I> last = settings_.orientations - 1;
-    const SharedVote<Real> vote = share(steps, settings_.orientations);
-    const V lower = field_.at(x, vote.lower), upper = field_.at(x, vote.lower == last ? I{} : vote.lower + 1);
-    share_backward(steps, lower, upper, vote.to_upper, settings_.orientations);
+    const SharedVote<Real> vote = share_(steps);
+    const V lower = field_.at(x, vote.lower), upper = field_.at(x, vote.lower == share_.last ? I{} : vote.lower + 1);
+    share_backward(steps, lower, upper, vote.to_upper, share_.bins_per_radian);
   }
 
  private:
@@ -227,6 +226,7 @@ class WindowField {
 
   const HogSettings& settings_;
   const Window<Real> window_;
+  const Share<Real> share_;
   const int64_t rows_, columns_;
   std::vector<Real> grads_;
   Field<Real> field_;
@@ -241,7 +241,9 @@ class Pixels {
   using I = Masks<V>;
 
   explicit Pixels(const Image<Real>& image)
-      : image_(image), pitch_(padded<Real>(image.width) + 2 * lanes<V>), grads_(image.channels * (image.height + 2) * pitch_) {}
+      : image_(image),
+        pitch_(padded<Real>(image.width) + 2 * lanes<V>),
+        grads_(image.channels * (image.height + 2) * pitch_) {}
 
   // Across a border of the image the difference is constant: what it earned is dropped with the frame.
   void add(int64_t y, int64_t x, const Steps<Real>& steps) {
@@ -316,7 +318,7 @@ void hog_backward_cpu(const Array& grad, const Array& image, const Array& out, c
                       int threads) {
   visit<float, double>(out.type, [&](auto real) {
     using Real = typename decltype(real)::type;
-    visit<float16, bfloat16, float, double>(image.type, [&](auto pixel) {
+    visit_pixels<Real>(image.type, [&](auto pixel) {
       using Pixel = typename decltype(pixel)::type;
       parallel_for(image.size[0], threads, [&](int64_t i) {
         const auto one = image_of<Pixel, Real>(image, i);

@@ -24,8 +24,8 @@ class Bins {
       const double angle = kPi * i / orientations;
       // Pixels do lie on 45 degrees: no rounding there.
       const bool diagonal = 4 * i == orientations;
-      edges_.push_back({static_cast<Real>(diagonal ? 1 : std::cos(angle)),
-                        static_cast<Real>(diagonal ? 1 : std::sin(angle))});
+      edges_.push_back(
+          {static_cast<Real>(diagonal ? 1 : std::cos(angle)), static_cast<Real>(diagonal ? 1 : std::sin(angle))});
     }
   }
 

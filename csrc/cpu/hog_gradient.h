@@ -11,7 +11,7 @@ namespace dssm {
 template <typename Real>
 struct Steps {
   using V = Vector<Real>;
-  V dy, dx, square;   // dy^2 + dx^2
+  V dy, dx, square;  // dy^2 + dx^2
   Masks<V> channel;
 };
 

@@ -70,8 +70,12 @@ void widen(const Pixel* from, int64_t stride, int64_t count, Real* to) {
 template <typename Pixel, typename Real>
 void read_row(const Image<Real>& image, int64_t y, Columns columns, Real* out, int64_t pitch) {
   const Pixel* row = static_cast<const Pixel*>(image.data) + y * image.row_stride + columns.begin * image.column_stride;
-  for (int64_t c = 0; c < image.channels; ++c) {
-    widen(row + c * image.channel_stride, image.column_stride, columns.count(), out + c * pitch);
+  for (int64_t c = 0; c < image.channels; ++c, row += image.channel_stride) {
+    // A tile's rows are too short for the processor to see a pattern in them.
+    const Pixel* ahead = row + 4 * image.row_stride;
+    for (int64_t x = 0; x < columns.count(); x += 64 / sizeof(Pixel))
+      __builtin_prefetch(ahead + x * image.column_stride);
+    widen(row, image.column_stride, columns.count(), out + c * pitch);
   }
 }
 
@@ -80,6 +84,16 @@ template <typename Pixel, typename Real>
 Image<Real> image_of(const Array& batch, int64_t i) {
   return {batch.at<const Pixel>(i), batch.size[1],   batch.size[2],   batch.size[3],
           batch.stride[1],          batch.stride[2], batch.stride[3], read_row<Pixel, Real>};
+}
+
+// Calls f(Tag<Pixel>()) for the element type of images that are computed with in Real.
+template <typename Real, typename Function>
+void visit_pixels(Type type, Function f) {
+  if constexpr (std::is_same_v<Real, float>) {
+    visit<uint8_t, float16, bfloat16, float>(type, f);
+  } else {
+    visit<uint8_t, double>(type, f);
+  }
 }
 
 // The number of blocks of an image, and the length of one.

@@ -29,7 +29,7 @@ class ColumnSums {
         lower_(kStripRows * pitch_),
         to_lower_(kStripRows * pitch_),
         to_upper_(kStripRows * pitch_),
-        weights_(kStripRows * roles_),
+        weights_(kStripRows * roles_ * lanes<V>),
         strip_(depth * lanes<V>),
         sums_(depth * pitch_) {}
 
@@ -42,7 +42,9 @@ class ColumnSums {
 
   // `y` is the row within its cell.
   void end_row(int64_t y) {
-    for (size_t role = 0; role < down_.size(); ++role) weights_[rows_ * roles_ + role] = down_[role].weights[y];
+    for (size_t role = 0; role < down_.size(); ++role) {
+      store(&weights_[(rows_ * roles_ + role) * lanes<V>], splat<V>(down_[role].weights[y]));
+    }
     if (++rows_ == kStripRows) add_strip();
   }
 
@@ -55,7 +57,8 @@ class ColumnSums {
   // Adds up columns x, x + 1, ... with the weights of a role along the cell: (role down, bin).
   void add_along(const Role<Real>& across, int64_t x, Real* out) const {
     for (int64_t i = 0; i < depth; i += kDepthVectors * lanes<V>) {
-      V total[kDepthVectors] = {};
+      V total[kDepthVectors];
+      for (V& zero : total) zero = V{};  // `= {}` would call memset
       for (int64_t k = across.begin; k < across.end; ++k) {
         const V weight = splat<V>(across.weights[k]);
         const Real* column = &sums_[(x + k) * depth + i];
@@ -68,7 +71,7 @@ class ColumnSums {
   const int64_t depth;  // of a column: a sum for every role and bin, and some zeros
 
  private:
-  static constexpr int kRoles = 4;                                               // that are added up at once
+  static constexpr int kRoles = 4;                                              // that are added up at once
   static constexpr int kDepthVectors = (kRoles * 9 + lanes<V> - 1) / lanes<V>;  // of as many roles and 9 bins
 
   static int64_t round_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
@@ -85,7 +88,8 @@ class ColumnSums {
   }
 
   void add_down(int64_t role, int64_t bin, int64_t x) {
-    V sum[kRoles] = {};
+    V sum[kRoles];
+    for (V& zero : sum) zero = V{};
     const Lane<I> before = (bin == 0 ? orientations_ : bin) - 1;
     for (int64_t row = 0; row < rows_; ++row) {
       const int64_t at = row * pitch_ + x;
@@ -93,8 +97,8 @@ class ColumnSums {
       const V vote = lower == static_cast<Lane<I>>(bin) ? load<V>(&to_lower_[at])
                      : lower == before                  ? load<V>(&to_upper_[at])
                                                         : V{};
-      const Real* weights = &weights_[row * roles_ + role];
-      for (int i = 0; i < kRoles; ++i) sum[i] = fma(vote, splat<V>(weights[i]), sum[i]);
+      const Real* weights = &weights_[(row * roles_ + role) * lanes<V>];
+      for (int i = 0; i < kRoles; ++i) sum[i] = fma(vote, load<V>(weights + i * lanes<V>), sum[i]);
     }
     for (int i = 0; i < kRoles; ++i) store(&strip_[((role + i) * orientations_ + bin) * lanes<V>], sum[i]);
   }
@@ -165,6 +169,7 @@ template <typename Real>
 void add_up_blocks(const Image<Real>& image, const HogSettings& settings, Real* out) {
   const auto [height, width] = settings.cell;
   const Window<Real> window(settings);
+  const Share<Real> share(settings.orientations);
   const BlockSums<Real> blocks(image, settings, window, out);
   for_each_tile(image.width, width, kTile, [&, height = height, width = width](Columns tile) {
     Gradient<Real> gradient(image, settings.sqrt, tile);
@@ -172,9 +177,7 @@ void add_up_blocks(const Image<Real>& image, const HogSettings& settings, Real* 
     std::vector<Real> cell(sums.depth);
     for (int64_t row = 0; row < image.height / height; ++row) {
       for (int64_t y = 0; y < height; ++y) {
-        gradient.visit(row * height + y, [&](int64_t x, const Steps<Real>& steps) {
-          sums.set(x, share(steps, settings.orientations));
-        });
+        gradient.visit(row * height + y, [&](int64_t x, const Steps<Real>& steps) { sums.set(x, share(steps)); });
         sums.end_row(y);
       }
       sums.finish();

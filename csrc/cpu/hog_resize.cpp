@@ -4,20 +4,24 @@
 
 #include <cmath>
 
+#include "hog_usual.h"
+
 namespace dssm {
 
 template <typename Real>
-Taps<Real>::Taps(int64_t from, int64_t to) : begin(to), count(to) {
+Taps<Real>::Taps(int64_t from, int64_t to) : begin(padded<Real>(to)), count(to) {
   const double scale = static_cast<double>(from) / to, reach = std::max(scale, 1.0);
-  most = padded<Real>(static_cast<int64_t>(std::ceil(reach)) * 2 + 1);
-  weights.resize(to * most);
-  present.resize(to * most);
+  const auto centre = [=](int64_t i) { return scale * (i + 0.5); };
   for (int64_t i = 0; i < to; ++i) {
-    const double centre = scale * (i + 0.5);
-    begin[i] = std::max<int64_t>(static_cast<int64_t>(centre - reach + 0.5), 0);
-    count[i] = std::min<int64_t>(static_cast<int64_t>(centre + reach + 0.5), from) - begin[i];
+    begin[i] = std::max<int64_t>(static_cast<int64_t>(centre(i) - reach + 0.5), 0);
+    count[i] = std::min<int64_t>(static_cast<int64_t>(centre(i) + reach + 0.5), from) - begin[i];
+  }
+  most = padded<Real>(*std::max_element(count.begin(), count.end()));
+  weights.resize(begin.size() * most);
+  present.resize(begin.size() * most);
+  for (int64_t i = 0; i < to; ++i) {
+    const auto hat = [&](int64_t k) { return std::max(1 - std::abs(begin[i] + k + 0.5 - centre(i)) / reach, 0.0); };
     double total = 0;
-    const auto hat = [&](int64_t k) { return std::max(1 - std::abs(begin[i] + k + 0.5 - centre) / reach, 0.0); };
     for (int64_t k = 0; k < count[i]; ++k) total += hat(k);
     for (int64_t k = 0; k < count[i]; ++k) {
       weights[i * most + k] = static_cast<Real>(hat(k) / total);
@@ -31,18 +35,20 @@ template <typename Real>
 void Resize<Real>::shrink_row(const Real* from, Real* to) const {
   using V = Vector<Real>;
   using I = Masks<V>;
-  for (int64_t x = 0; x < width_; x += lanes<V>) {
-    V parts[lanes<V>] = {};
-    for (int64_t i = 0; i < std::min<int64_t>(lanes<V>, width_ - x); ++i) {
-      const Real* pixels = from + along_.begin[x + i];
-      for (int64_t k = 0; k < along_.most; k += lanes<V>) {
-        const int64_t tap = (x + i) * along_.most + k;
-        const V counted = (V)(load<I>(&along_.present[tap]) & (I)load<V>(pixels + k));
-        parts[i] = fma(counted, load<V>(&along_.weights[tap]), parts[i]);
+  usually<lanes<V>>(along_.most, [&](auto most) {
+    for (int64_t x = 0; x < width_; x += lanes<V>) {
+      V parts[lanes<V>];
+      for (int64_t i = 0; i < lanes<V>; ++i) {
+        parts[i] = V{};
+        for (int64_t k = 0; k < most; k += lanes<V>) {
+          const int64_t tap = (x + i) * most + k;
+          const I pixels = (I)load<V>(from + along_.begin[x + i] + k);
+          parts[i] = fma((V)(pixels & load<I>(&along_.present[tap])), load<V>(&along_.weights[tap]), parts[i]);
+        }
       }
+      store(to + x, sums(parts));
     }
-    store(to + x, sums(parts));
-  }
+  });
 }
 
 template <typename Real>

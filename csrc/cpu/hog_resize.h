@@ -17,9 +17,9 @@ struct Taps {
   Taps(int64_t from, int64_t to);
 
   int64_t most;                // places that one is made of, in whole vectors
-  std::vector<int64_t> begin;  // the first of them
+  std::vector<int64_t> begin;  // the first of them; the places fill whole vectors too
   std::vector<int64_t> count;
-  std::vector<Real> weights;             // `most` of them for every place, zeros at the end
+  std::vector<Real> weights;            // `most` of them for every place, zeros at the end
   std::vector<Lane<Masks<V>>> present;  // -1 for those that count
 };
 

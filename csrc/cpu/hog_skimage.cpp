@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nothing is scattered: for each bin the magnitudes of a few rows are masked and added up in registers, then the columns
-// of a cell are added up.
+// Nothing is scattered: for each bin the magnitudes of a few rows are masked and added up in registers, then the
+// columns of a cell are added up.
 #include "hog_skimage.h"
 
 #include "hog_bins.h"
@@ -56,8 +56,8 @@ class ColumnSums {
   }
 
   void add(int64_t first, int64_t x) {
-    V sum[kGroup] = {};
-    for (int i = 0; i < kGroup && !empty_; ++i) sum[i] = load<V>(&sums_[(first + i) * pitch_ + x]);
+    V sum[kGroup];
+    for (int i = 0; i < kGroup; ++i) sum[i] = empty_ ? V{} : load<V>(&sums_[(first + i) * pitch_ + x]);
     for (int64_t at = x; at < x + rows_ * pitch_; at += pitch_) {
       const V magnitude = load<V>(&magnitude_[at]);
       const I bins = load<I>(&bins_[at]);
@@ -108,9 +108,8 @@ std::vector<Real> average_cells(const Image<Real>& image, const HogSettings& set
     ColumnSums<Real> sums(n, tile.count());
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t y = row * height; y < (row + 1) * height; ++y) {
-        gradient.visit(y, [&](int64_t x, const Steps<Real>& steps) {
-          sums.set(x, sqrt(steps.square), bins(steps.dy, steps.dx));
-        });
+        gradient.visit(
+            y, [&](int64_t x, const Steps<Real>& steps) { sums.set(x, sqrt(steps.square), bins(steps.dy, steps.dx)); });
         sums.end_row();
       }
       sums.finish();
@@ -125,9 +124,8 @@ template <typename Real>
 void hog_skimage(const Image<Real>& image, const HogSettings& settings, Real* out) {
   const std::vector<Real> cells = average_cells(image, settings);
   const auto [number, count] = blocks_of(image, settings);
-  for_each_run(image, settings, [&](int64_t cell, int64_t block, auto length) {
-    std::copy_n(&cells[cell], length, out + block);
-  });
+  for_each_run(image, settings,
+               [&](int64_t cell, int64_t block, auto length) { std::copy_n(&cells[cell], length, out + block); });
   normalize_blocks(out, number, count, settings.norm);
 }
 

@@ -23,7 +23,8 @@ V polynomial(V power, const Lane<V> (&a)[4]) {
 
 template <typename V>
 V magnitude_of(V value) {
-  return value < 0 ? -value : value;
+  using I = Masks<V>;
+  return (V)((I)value & std::numeric_limits<Lane<I>>::max());
 }
 
 // The unsigned angle in [0, pi].
@@ -39,24 +40,37 @@ V unsigned_angle(V dy, V dx) {
 }
 
 template <typename Real>
-SharedVote<Real> share(const Steps<Real>& steps, int64_t orientations) {
+class Share {
+ public:
   using V = Vector<Real>;
   using I = Masks<V>;
-  constexpr Real kPi = Real(3.14159265358979323846);
-  const V magnitude = sqrt(steps.square);
-  const V position = unsigned_angle(steps.dy, steps.dx) * (orientations / kPi) - Real(0.5);
-  const V known = position > Real(-0.5) ? position : splat<V>(Real(-0.5));  // a NaN has no bin, but a vote
-  const I floor = convert<Lane<I>>(known + 1) - 1;
-  const V to_upper = orientations > 1 ? magnitude * (position - convert<Real>(floor)) : V{};
-  return {floor < 0 ? splat<I>(orientations - 1) : floor, magnitude - to_upper, to_upper};
-}
+
+  explicit Share(int64_t orientations)
+      : bins_per_radian(static_cast<Real>(orientations / 3.14159265358979323846)),
+        last(orientations - 1),
+        several_(last > 0 ? splat<I>(-1) : I{}) {}
+
+  SharedVote<Real> operator()(const Steps<Real>& steps) const {
+    const V magnitude = sqrt(steps.square);
+    const V position = unsigned_angle(steps.dy, steps.dx) * bins_per_radian - Real(0.5);
+    const V known = position > Real(-0.5) ? position : splat<V>(Real(-0.5));  // a NaN has no bin, but a vote
+    const I floor = convert<Lane<I>>(known + 1) - 1;
+    const V to_upper = (V)((I)(magnitude * (position - convert<Real>(floor))) & several_);
+    return {floor < 0 ? splat<I>(last) : floor, magnitude - to_upper, to_upper};
+  }
+
+  const Real bins_per_radian;
+  const Lane<I> last;
+
+ private:
+  const I several_;  // a single bin gets everything
+};
 
 // Turns steps into the gradient with respect to them, `lower` and `upper` being what the two votes are worth.
 template <typename Real>
 void share_backward(Steps<Real>& steps, Vector<Real> lower, Vector<Real> upper, Vector<Real> to_upper,
-                    int64_t orientations) {
+                    Real bins_per_radian) {
   using V = Vector<Real>;
-  constexpr Real kPi = Real(3.14159265358979323846);
   // Of the arc tangent's polynomial, the derivative.
   constexpr Real kFactors[] = {Real(kArctan[0]), Real(3 * kArctan[1]), Real(5 * kArctan[2]), Real(7 * kArctan[3])};
   const V dy = steps.dy, dx = steps.dx, ax = magnitude_of(dx), ay = magnitude_of(dy);
@@ -65,7 +79,7 @@ void share_backward(Steps<Real>& steps, Vector<Real> lower, Vector<Real> upper, 
   // The votes are magnitude * (1 - part) and magnitude * part.
   const V part = magnitude == 0 ? V{} : to_upper / magnitude;
   const V pull = magnitude == 0 ? V{} : (lower + (upper - lower) * part) / magnitude;
-  V by_ratio = magnitude * (upper - lower) * (orientations / kPi) * polynomial(ratio * ratio, kFactors) / safe;
+  V by_ratio = magnitude * (upper - lower) * bins_per_radian * polynomial(ratio * ratio, kFactors) / safe;
   by_ratio = (ay > ax) == (dy * dx < 0) ? by_ratio : -by_ratio;
   // ratio is the shorter step over the longer; of equal ones neither changes it.
   const V by_shorter = ax == ay ? V{} : by_ratio, by_longer = ax == ay ? V{} : -by_ratio * ratio;

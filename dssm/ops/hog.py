@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -21,18 +22,9 @@ def length(height: int, width: int, *, orientations: int, cell: Sequence[int], b
     return rows * columns * block[0] * block[1] * orientations
 
 
-def _fake(
-    image: torch.Tensor,
-    orientations: int,
-    cell: list[int],
-    block: list[int],
-    norm: str,
-    sqrt: bool,
-    mode: str,
-    size: list[int] | None,
-) -> torch.Tensor:
+def _fake(image: torch.Tensor, orientations: int, cell: list[int], block: list[int], *rest: Any) -> torch.Tensor:
     dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
-    height, width = size or image.shape[2:]
+    height, width = rest[-1] or image.shape[2:]
     count = length(height, width, orientations=orientations, cell=cell, block=block)
     return image.new_empty((image.shape[0], count), dtype=dtype)
 

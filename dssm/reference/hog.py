@@ -79,7 +79,7 @@ def orientation(dy: torch.Tensor, dx: torch.Tensor, orientations: int) -> torch.
     bins = torch.zeros_like(dy, dtype=torch.int64)
     for i in range(1, orientations):
         cos, sin = _edge(i, orientations)
-        bins += dy * cos >= dx * sin
+        bins += dy * cos >= dx * sin if cos else dx <= 0  # an infinite dy times 0 would be NaN
     return bins
 
 
