@@ -10,8 +10,10 @@
 
 #include "array.h"
 #include "cpu/augment.h"
+#include "cpu/batchnorm.h"
 #include "cpu/blend.h"
 #include "cpu/component.h"
+#include "cpu/convolution.h"
 #include "cpu/hog.h"
 #include "cpu/paste.h"
 #include "cpu/perlin.h"
@@ -87,8 +89,17 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("features", &features);
   m.def("openmp", &openmp);
   m.def("augment", &dssm::augment_cpu, kernel);
+  m.def("batchnorm_panel", &dssm::batchnorm_panel);
+  m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
+  m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
+  m.def("augment_operation", &dssm::augment_operation_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
+  m.def("blend_backward", &dssm::blend_backward_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
+  m.def("convolution_panel", &dssm::convolution_panel);
+  m.def("convolution", &dssm::convolution_cpu, kernel);
+  m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
+  m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def(
       "hog",
@@ -110,6 +121,14 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
          float threshold, Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
         dssm::paste_cpu(image, source, index, kind, out, mask, alpha,
                         {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
+      },
+      kernel);
+  m.def(
+      "paste_backward",
+      [](Array grad, Array index, Array kind, Array grad_image, Array grad_source, uint64_t seed, float threshold,
+         Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
+        dssm::paste_backward_cpu(grad, index, kind, grad_image, grad_source,
+                                 {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
       },
       kernel);
 }

@@ -26,23 +26,33 @@
 
 namespace dssm {
 
-#if defined(DSSM_VECTOR_BYTES)
-constexpr int kVectorBytes = DSSM_VECTOR_BYTES;  // to run the code of wider vectors on a machine without them
-#elif defined(DSSM_AVX512)
-constexpr int kVectorBytes = 64;
-#elif defined(DSSM_AVX2)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-// Bytes of the vector that the processor has; a wider Vector is several of them.
+// Bytes of the vector that the processor has.
 #if defined(DSSM_AVX512)
 constexpr int kNativeBytes = 64;
 #elif defined(DSSM_AVX2)
 constexpr int kNativeBytes = 32;
 #else
 constexpr int kNativeBytes = 16;
+#endif
+
+// Bytes of the vectors that the kernels use. -DDSSM_VECTOR_BYTES=64 runs the code of wide vectors where there are none:
+// a wider Vector is several of the processor's.
+#if !defined(DSSM_VECTOR_BYTES)
+#if defined(DSSM_AVX512)
+#define DSSM_VECTOR_BYTES 64
+#elif defined(DSSM_AVX2)
+#define DSSM_VECTOR_BYTES 32
+#else
+#define DSSM_VECTOR_BYTES 16
+#endif
+#endif
+constexpr int kVectorBytes = DSSM_VECTOR_BYTES;
+
+// Vector registers, to size blocks of accumulators.
+#if defined(DSSM_AVX512) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
 #endif
 
 template <typename T, int N>
@@ -164,10 +174,12 @@ inline uint64_t bits(V mask) {
   static_assert(lanes<V> <= 64);
   [[maybe_unused]] constexpr int kLaneBytes = sizeof(Lane<V>);
 #if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64 && kLaneBytes == 8) return _mm512_movepi64_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 4) return _mm512_movepi32_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 1) return _mm512_movepi8_mask((__m512i)mask);
 #endif
 #if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32 && kLaneBytes == 8) return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 1) return static_cast<uint32_t>(_mm256_movemask_epi8((__m256i)mask));
 #elif defined(DSSM_NEON)
@@ -196,6 +208,28 @@ inline Lane<V> sum(V value) {
   }
 }
 
+// As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
+inline Ints load_ints(const uint8_t* from) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+  return (Ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+  return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+#else
+  return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
+#endif
+}
+
+inline void store_ints(uint8_t* to, Ints value) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+  _mm_storeu_si128((__m128i*)to, _mm512_maskz_cvtepi32_epi8(0xFFFF, (__m512i)value));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+  const __m128i words = _mm_packus_epi32((__m128i)half<0>(value), (__m128i)half<1>(value));
+  _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+#else
+  store(to, convert<uint8_t>(value));
+#endif
+}
+
 // As many values as a Floats has lanes, of any element type, as floats; and back, rounded to nearest.
 template <typename T>
 inline Floats load_floats(const T* from) {
@@ -205,31 +239,20 @@ inline Floats load_floats(const T* from) {
     const auto words = load<Vector<uint16_t, kLanes>>(&from->bits);
     return reinterpret_cast<Floats>(convert<uint32_t>(words) << 16);
   } else if constexpr (std::is_same_v<T, float16>) {
-#if defined(DSSM_AVX512)
-    if constexpr (kLanes == 16) {
-      return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256((const __m256i*)from));
-    }
-#endif
-#if defined(DSSM_AVX2)
-    if constexpr (kLanes == 8) return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
-#elif defined(DSSM_NEON)
-    if constexpr (kLanes == 4) return (Floats)vcvt_f32_f16(vld1_f16((const __fp16*)from));
-#endif
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+    return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256((const __m256i*)from));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+    return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
+#elif defined(DSSM_NEON) && DSSM_VECTOR_BYTES == 16
+    return (Floats)vcvt_f32_f16(vld1_f16((const __fp16*)from));
+#else
     Floats result;
     for (int i = 0; i < kLanes; ++i) result[i] = from[i];
     return result;
+#endif
+  } else if constexpr (std::is_same_v<T, uint8_t>) {
+    return convert<float>(load_ints(from));
   } else {
-    // The compilers take detours from bytes to words. (maskz: the plain forms warn of an undefined vector.)
-#if defined(DSSM_AVX512)
-    if constexpr (std::is_same_v<T, uint8_t> && kLanes == 16) {
-      return convert<float>((Ints)_mm512_maskz_cvtepu8_epi32(0xFFFF, _mm_loadu_si128((const __m128i*)from)));
-    }
-#endif
-#if defined(DSSM_AVX2)
-    if constexpr (std::is_same_v<T, uint8_t> && kLanes == 8) {
-      return convert<float>((Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
-    }
-#endif
     return convert<float>(convert<int32_t>(load<Vector<T, kLanes>>(from)));
   }
 }
@@ -238,12 +261,17 @@ template <typename T>
 inline void store_floats(T* to, Floats value) {
   if constexpr (std::is_same_v<T, float>) {
     store(to, value);
-  } else {
-#if defined(DSSM_AVX2)
-    if constexpr (std::is_same_v<T, float16> && kLanes == 8) {
-      return _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT));
-    }
+  } else if constexpr (std::is_same_v<T, float16>) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+    _mm256_storeu_si256((__m256i*)to, _mm512_maskz_cvtps_ph(0xFFFF, (__m512)value, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+    _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(DSSM_NEON) && DSSM_VECTOR_BYTES == 16
+    vst1_f16((__fp16*)to, vcvt_f16_f32((float32x4_t)value));
+#else
+    for (int i = 0; i < kLanes; ++i) to[i] = value[i];
 #endif
+  } else {
     for (int i = 0; i < kLanes; ++i) to[i] = static_cast<T>(value[i]);
   }
 }
@@ -263,6 +291,24 @@ inline void store_floats(T* to, Floats value, int64_t count) {
   T buffer[kLanes];
   store_floats(buffer, value);
   std::memcpy(static_cast<void*>(to), buffer, count * sizeof(T));
+}
+
+// The whole 64-bit products of the lower halves of 64-bit lanes; what the upper halves hold does not matter.
+template <typename V>
+inline V multiply_low(V a, V b) {
+  static_assert(std::is_same_v<Lane<V>, uint64_t>);
+  if constexpr (sizeof(V) > kNativeBytes) {
+    return join(multiply_low(half<0>(a), half<0>(b)), multiply_low(half<1>(a), half<1>(b)));
+  }
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64) return (V)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32) return (V)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(DSSM_NEON)
+  if constexpr (sizeof(V) == 16) return (V)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#endif
+  return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
 }
 
 // The integers as wide as the lanes: what comparisons of V yield.
@@ -315,6 +361,57 @@ inline V sums_of(const V* rows, std::integer_sequence<int, Lane...> each) {
 template <typename V>
 inline V sums(const V (&rows)[lanes<V>]) {
   return sums_of<V, 1>(rows, std::make_integer_sequence<int, lanes<V>>());
+}
+
+// Bytes as 16-bit lanes.
+template <typename V>
+inline Vector<uint16_t, lanes<V>> widen(V value) {
+  static_assert(std::is_same_v<Lane<V>, uint8_t>);
+  [[maybe_unused]] typedef Vector<uint16_t, lanes<V>> Result;
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 32) return (Result)_mm512_cvtepu8_epi16((__m256i)value);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 16) return (Result)_mm256_cvtepu8_epi16((__m128i)value);
+#endif
+  if constexpr (sizeof(Result) > kNativeBytes) return join(widen(half<0>(value)), widen(half<1>(value)));
+  return convert<uint16_t>(value);
+}
+
+// The upper half of every product of 16-bit lanes, signed or not.
+template <typename V>
+inline V multiply_high(V a, V b) {
+  static_assert(sizeof(Lane<V>) == 2);
+  [[maybe_unused]] constexpr bool kSigned = std::is_signed_v<Lane<V>>;
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64 && kSigned) return (V)_mm512_mulhi_epi16((__m512i)a, (__m512i)b);
+  if constexpr (sizeof(V) == 64 && !kSigned) return (V)_mm512_mulhi_epu16((__m512i)a, (__m512i)b);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32 && kSigned) return (V)_mm256_mulhi_epi16((__m256i)a, (__m256i)b);
+  if constexpr (sizeof(V) == 32 && !kSigned) return (V)_mm256_mulhi_epu16((__m256i)a, (__m256i)b);
+#endif
+  if constexpr (sizeof(V) > kNativeBytes) {
+    return join(multiply_high(half<0>(a), half<0>(b)), multiply_high(half<1>(a), half<1>(b)));
+  }
+  using Wide = std::conditional_t<kSigned, int32_t, uint32_t>;
+  return convert<Lane<V>>(convert<Wide>(a) * convert<Wide>(b) >> 16);
+}
+
+// 16-bit lanes as bytes, those outside [0, 255] as the nearer end.
+template <typename V>
+inline Vector<uint8_t, lanes<V>> clip(V value) {
+  static_assert(std::is_same_v<Lane<V>, int16_t>);
+  [[maybe_unused]] typedef Vector<uint8_t, lanes<V>> Result;
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32) {
+    return (Result)_mm_packus_epi16((__m128i)half<0>(value), (__m128i)half<1>(value));
+  }
+#elif defined(DSSM_NEON)
+  if constexpr (sizeof(V) == 16) return (Result)vqmovun_s16((int16x8_t)value);
+#endif
+  if constexpr (sizeof(V) > kNativeBytes) return join(clip(half<0>(value)), clip(half<1>(value)));
+  return convert<uint8_t>(min(max(value, splat<V>(0)), splat<V>(255)));
 }
 
 }  // namespace dssm

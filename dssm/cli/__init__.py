@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `dssm train`, `evaluate`, `predict`, `settings` and `info`, a file each."""
+"""The command line: `dssm train`, `evaluate`, `predict`, `settings`, `info` and `bench`, a file each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import click
 
 import dssm
+from dssm.cli.bench import bench
 from dssm.cli.evaluate import evaluate
 from dssm.cli.info import info
 from dssm.cli.predict import predict
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (train, evaluate, predict, settings, info):
+for command in (train, evaluate, predict, settings, info, bench):
     cli.add_command(command)
 
 

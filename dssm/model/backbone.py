@@ -6,7 +6,42 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dssm import ops
+
 WIDTHS = (64, 128, 256, 512)  # channels of stages 1-4, at strides 4, 8, 16, 32
+
+
+class Convolution(nn.Conv2d):
+    """A 3x3 convolution of stride 1 without bias, by this package's kernels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.convolution(x, self.weight)
+
+
+class Normalization(nn.BatchNorm2d):
+    """Batch normalisation, the addition of a shortcut and ReLU; in training by this package's kernel."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None, relu: bool = True) -> Tensor:
+        if not self.training:
+            x = super().forward(x)
+            x = x if shortcut is None else x.add_(shortcut)
+            return x.relu_() if relu else x
+        y, mean, rstd = ops.batchnorm(x, self.weight, self.bias, shortcut, eps=self.eps, relu=relu)
+        with torch.no_grad():
+            count = x.numel() // x.shape[1]
+            variance = (rstd.square().reciprocal() - self.eps) * (count / max(count - 1, 1))
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance, self.momentum)
+            self.num_batches_tracked += 1
+        return y
 
 
 class BasicBlock(nn.Module):
@@ -14,19 +49,30 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
+        first = Convolution(inputs, outputs) if stride == 1 else nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv1 = first
+        self.bn1 = Normalization(outputs)
+        self.conv2 = Convolution(outputs, outputs)
+        self.bn2 = Normalization(outputs)
         self.downsample = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.downsample = Shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+        x = self.bn1(self.conv1(x))
+        return self.bn2(self.conv2(x), shortcut)
+
+
+class Shortcut(nn.Sequential):
+    """A 1x1 convolution where a block changes the size of its maps."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 1, stride, bias=False), Normalization(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, normalization = self
+        return normalization(convolution(x), relu=False)
 
 
 class ResNet18(nn.Module):
@@ -35,8 +81,7 @@ class ResNet18(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
+        self.bn1 = Normalization(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs = 64
         for stage, width in enumerate(WIDTHS, start=1):
@@ -49,7 +94,7 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(self.bn1(self.conv1(x)))
         stages = []
         for stage in range(1, 5):
             x = getattr(self, f"layer{stage}")(x)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dssm.model.backbone import WIDTHS
+from dssm.model.backbone import WIDTHS, Convolution, Normalization
 
 
 class Segmenter(nn.Module):
@@ -15,9 +15,7 @@ class Segmenter(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in WIDTHS)
-        self.smooth = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
+        self.smooth = nn.Sequential(Convolution(width, width), Normalization(width))
         self.logit = nn.Conv2d(width, 1, 1)
         nn.init.constant_(self.logit.bias, -4.0)  # type: ignore[arg-type]  # patches are rare: start from 2 %
 

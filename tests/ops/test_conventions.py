@@ -16,21 +16,26 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dssm import backends, ops
 from dssm.errors import BackendError
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"", "cpu", "philox"}  # headers and packages that belong to no single op
+SHARED = {"", "cpu", "philox", "workspace"}  # headers and packages that belong to no single op
 each_op = pytest.mark.parametrize("op", ops.__all__)
 
 _index = torch.tensor([0, 5, 9])
 _images = torch.arange(3 * 3 * 32 * 32).remainder(251).to(torch.uint8).view(3, 3, 32, 32)
 _masks = _images[:, 0] > 99
+_maps = torch.linspace(-1, 1, 24576).view(3, 16, 16, 32).permute(0, 3, 1, 2)  # channels_last
 CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "augment": ((_images, _index), {"seed": 1}),
+    "batchnorm": ((_maps, torch.ones(32), torch.zeros(32)), {}),
     "blend": ((_images, _images.flip(0), _masks, torch.full((3,), 0.25)), {}),
     "component": ((_masks,), {}),
+    "convolution": ((_maps, torch.linspace(-1, 1, 9216).view(32, 32, 3, 3)), {}),
     "hog": ((_images,), {}),
     "mahalanobis": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.zeros(2), torch.eye(2)), {}),
     "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 2, 2, 1, 1)), {}),
@@ -112,6 +117,27 @@ def set_threads() -> Any:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@each_op
+def test_modes_transforms_and_the_profiler_see_the_op(op: str) -> None:
+    """A plain call leaves out the dispatcher; whoever watches must not miss it."""
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    seen: list[str] = []
+    with Recorder():
+        call(op)
+    assert f"dssm.{op}.default" in seen
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        call(op)
+    assert f"dssm::{op}" in {event.key for event in profile.key_averages()}
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        shapes = [result.shape for result in call(op)]
+    assert shapes == [result.shape for result in call(op)]
 
 
 @each_op
