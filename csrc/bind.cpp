@@ -31,7 +31,9 @@ struct pybind11::detail::type_caster<dssm::Array> {
     if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 4) return false;
     const auto [address, type, size, stride] = source.cast<std::tuple<uintptr_t, int, py::tuple, py::tuple>>();
     if (size.size() > value.size.size() || size.size() != stride.size()) return false;
-    value.data = reinterpret_cast<void*>(address);
+    // A tensor without elements may have no address, but it was given.
+    static char nothing;
+    value.data = address ? reinterpret_cast<void*>(address) : &nothing;
     value.type = static_cast<dssm::Type>(type);
     value.dims = static_cast<int>(size.size());
     for (int i = 0; i < value.dims; ++i) {
@@ -89,10 +91,10 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("features", &features);
   m.def("openmp", &openmp);
   m.def("augment", &dssm::augment_cpu, kernel);
+  m.def("augment_operation", &dssm::augment_operation_cpu, kernel);
   m.def("batchnorm_panel", &dssm::batchnorm_panel);
   m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
   m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
-  m.def("augment_operation", &dssm::augment_operation_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
   m.def("blend_backward", &dssm::blend_backward_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
