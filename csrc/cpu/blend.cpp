@@ -94,7 +94,7 @@ double blend_backward(const Array& grad, const Array& image, const Array& source
     for (int64_t c = 0; c < channels; ++c) {
       Pixel *to_image = grad_image.at<Pixel>(b, c, y), *to_source = grad_source.at<Pixel>(b, c, y);
       copy_row(to_image, grad.at<Pixel>(b, c, y), width, grad.stride[3]);
-      std::memset(static_cast<void*>(to_source), 0, width * sizeof(Pixel));
+      std::fill_n(to_source, width, Pixel(0));
       const Pixel* above = rows.image(image.at<Pixel>(b, c, y), width, image.stride[3]);
       const Pixel* below = rows.source(source.at<Pixel>(b, c, y), width, source.stride[3]);
       for_each_inside<Pixel>(flags, width, [&](int64_t x, int64_t count, auto inside) {

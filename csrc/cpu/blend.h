@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -87,7 +88,7 @@ inline void store_wide(Pixel* to, Wide<Pixel> value, int64_t count) {
 template <typename Pixel>
 void copy_row(Pixel* to, const Pixel* from, int64_t count, int64_t stride) {
   if (stride == 1) {
-    std::memcpy(static_cast<void*>(to), from, count * sizeof(Pixel));
+    std::copy_n(from, count, to);
   } else if (stride == 3) {
     for (int64_t x = 0; x < count; ++x) to[x] = from[3 * x];  // RGB in channels_last; vectorised for its fixed stride
   } else {

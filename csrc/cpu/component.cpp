@@ -2,6 +2,7 @@
 // The largest component: bytes to bits, bits to runs, runs to components.
 #include "component.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -49,7 +50,7 @@ void component_cpu(const Array& mask, const Array& out, int connectivity, int th
       work.runs.add_row(work.words.data());
     }
     work.runs.find_largest();
-    std::memset(out.at<uint8_t>(b), 0, height * width);
+    std::fill_n(out.at<uint8_t>(b), height * width, uint8_t{0});
     for (const auto& [y, begin, end] : work.runs.largest()) std::memset(out.at<uint8_t>(b, y, begin), 1, end - begin);
   });
 }
