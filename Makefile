@@ -7,11 +7,12 @@ TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help demo test bench bench-docs check clean
+.PHONY: help demo test sanitize bench bench-docs check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
+	@echo "make sanitize  run the tests of the ops on kernels built with the compiler's checks"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
@@ -26,6 +27,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
+
+sanitize: $(VENV)/.test
+	.ci/sanitize $(abspath $(BIN))/python
 
 bench: $(VENV)/.bench
 	$(BIN)/dssm bench --out docs/performance.json --docs .

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds dssm._C_<level> from csrc/ with ninja, once per level of vector instructions; dssm/_native.py loads the best.
 
-Needs a C++17 compiler and pybind11, and neither torch nor a GPU. DSSM_BUILD_ISA=avx2,scalar builds fewer levels.
+Needs a C++17 compiler and pybind11, and neither torch nor a GPU. DSSM_BUILD_ISA=avx2,scalar builds fewer levels,
+DSSM_SANITIZE=address,undefined adds the compiler's checks (.ci/sanitize runs the tests with them).
 """
 
 from __future__ import annotations
@@ -86,6 +87,16 @@ def find_compiler() -> list[str]:
     )
 
 
+def sanitizers(compiler: list[str]) -> list[str]:
+    """Flags for the checks that DSSM_SANITIZE names; the first mistake ends the process."""
+    asked = os.environ.get("DSSM_SANITIZE")
+    if not asked:
+        return []
+    if not compiles(compiler, f"-fsanitize={asked}"):
+        raise SystemExit(f"dssm: {shlex.join(compiler)} does not know DSSM_SANITIZE={asked}; try address,undefined")
+    return [f"-fsanitize={asked}", "-fno-sanitize-recover=all"]
+
+
 def compiles(compiler: list[str], *flags: str) -> bool:
     """Whether the compiler takes the flags."""
     with tempfile.TemporaryDirectory() as folder:
@@ -111,11 +122,14 @@ def write_rules(
     flags += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
     if compiles(compiler, "-fopenmp"):
         flags.append("-fopenmp")
+    checks = sanitizers(compiler)
+    # Less optimised, fewer mistakes are optimised away, and compiling takes half the time.
+    flags += [*checks, "-O1", "-g1", "-fno-omit-frame-pointer"] if checks else []
     flags += [f"-I{path}" for path in (ROOT / "csrc", pybind11.get_include(), *includes)]
     flags += shlex.split(os.environ.get("CXXFLAGS", ""))
     # No -fopenmp here: the OpenMP symbols are torch's, found when the extension is loaded (dssm/_native.py).
     link = ["-undefined", "dynamic_lookup", "-bundle"] if sys.platform == "darwin" else ["-shared"]
-    link += shlex.split(os.environ.get("LDFLAGS", ""))
+    link += [*checks, *shlex.split(os.environ.get("LDFLAGS", ""))]
     cxx = shlex.join(compiler)
     writer.rule("compile", f"{cxx} -MMD -MF $out.d {shlex.join(flags)} -c $in -o $out", depfile="$out.d", deps="gcc")
     writer.rule("link", f"{cxx} $in {shlex.join(link)} -o $out")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -39,21 +38,19 @@ def x(shape: str, batch: int) -> Tensor:
 
 
 def ours(four: FourConvolutions, backend: str) -> tuple[Function, list[Tensor]]:
-    """mscm and, where it is an op, attention; and the weights."""
+    """Both in one op, and its weights."""
     weight, bias = (value.requires_grad_() for value in four.weights())
     gate = attention_weights(four)
-    attention = partial(op, backend=backend) if (op := getattr(ops, "attention", None)) else None
 
     def function(x: Tensor) -> Tensor:
-        z = ops.mscm(x, weight, bias, dilation=DILATION, backend=backend)
-        return attention(z, *gate) if attention else four.attention(z)
+        return ops.mscm(x, weight, bias, dilation=DILATION, attention=gate, backend=backend)
 
     return function, [weight, bias, *gate]
 
 
-def attention_weights(four: FourConvolutions) -> list[Tensor]:
+def attention_weights(four: FourConvolutions) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     squeeze, excite = four.attention.squeeze, four.attention.excite
-    return [squeeze.weight, squeeze.bias, excite.weight, excite.bias]
+    return squeeze.weight, squeeze.bias, excite.weight, excite.bias
 
 
 @each_case
@@ -65,23 +62,6 @@ def bench_dssm(
     function, weights = ours(four, backend)
     call = run(function, x.contiguous(memory_format=LAYOUTS[layout]), weights, backward)
     timed(case(shape, backward), name_of(backend) + layout, call, role_of(backend))
-
-
-@each_case
-@each_pass
-@each_layout
-def bench_dssm_fused(timed: Timed, four: FourConvolutions, x: Tensor, shape: str, backward: bool, layout: str) -> None:
-    fused = getattr(ops, "mscm_attention", None)
-    if fused is None:
-        pytest.skip("there is no op mscm_attention yet")
-    weight, bias = (value.requires_grad_() for value in four.weights())
-    gate = attention_weights(four)
-
-    def function(x: Tensor) -> Tensor:
-        return fused(x, weight, bias, *gate, dilation=DILATION)
-
-    call = run(function, x.contiguous(memory_format=LAYOUTS[layout]), [weight, bias, *gate], backward)
-    timed(case(shape, backward), f"dssm fused{layout}", call, "ours")
 
 
 @each_case
@@ -117,7 +97,7 @@ def bench_torch_compile(timed: Timed, four: FourConvolutions, x: Tensor, shape: 
     weight, bias = (value.requires_grad_() for value in four.weights())
 
     def function(x: Tensor) -> Tensor:
-        return four.attention(reference.mscm(x, weight, bias, DILATION, "sigmoid"))
+        return reference.mscm(x, weight, bias, *attention_weights(four), DILATION, "sigmoid")[0]
 
     weights = [weight, bias, *four.attention.parameters()]
     call = run(

@@ -18,6 +18,7 @@
 #include "cpu/histogram.h"
 #include "cpu/hog.h"
 #include "cpu/mahalanobis.h"
+#include "cpu/mscm.h"
 #include "cpu/paste.h"
 #include "cpu/perlin.h"
 #include "cpu/rank.h"
@@ -36,7 +37,9 @@ struct pybind11::detail::type_caster<dssm::Array> {
     if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 4) return false;
     const auto [address, type, size, stride] = source.cast<std::tuple<uintptr_t, int, py::tuple, py::tuple>>();
     if (size.size() > value.size.size() || size.size() != stride.size()) return false;
-    value.data = reinterpret_cast<void*>(address);
+    // A tensor without elements may have no address, but it was given.
+    static char nothing;
+    value.data = address ? reinterpret_cast<void*>(address) : &nothing;
     value.type = static_cast<dssm::Type>(type);
     value.dims = static_cast<int>(size.size());
     for (int i = 0; i < value.dims; ++i) {
@@ -83,6 +86,10 @@ int openmp() {
 #endif
 }
 
+dssm::HogSettings hog_settings(int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode) {
+  return {orientations, cell, block, static_cast<dssm::Norm>(norm), sqrt, static_cast<dssm::HogMode>(mode)};
+}
+
 }  // namespace
 
 PYBIND11_MODULE(DSSM_MODULE, m) {
@@ -90,10 +97,12 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("features", &features);
   m.def("openmp", &openmp);
   m.def("augment", &dssm::augment_cpu, kernel);
+  m.def("augment_operation", &dssm::augment_operation_cpu, kernel);
   m.def("batchnorm_panel", &dssm::batchnorm_panel);
   m.def("batchnorm", &dssm::batchnorm_cpu, kernel);
   m.def("batchnorm_backward", &dssm::batchnorm_backward_cpu, kernel);
   m.def("blend", &dssm::blend_cpu, kernel);
+  m.def("blend_backward", &dssm::blend_backward_cpu, kernel);
   m.def("component", &dssm::component_cpu, kernel);
   m.def("convolution_panel", &dssm::convolution_panel);
   m.def("convolution", &dssm::convolution_cpu, kernel);
@@ -108,10 +117,36 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("region", &dssm::region_cpu, kernel);
   m.def(
       "hog",
-      [](Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode,
+      [](Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode, Pair size,
          int threads) {
-        const auto blocks = static_cast<dssm::Norm>(norm);
-        dssm::hog_cpu(image, out, {orientations, cell, block, blocks, sqrt, static_cast<dssm::HogMode>(mode)}, threads);
+        dssm::hog_cpu(image, out, hog_settings(orientations, cell, block, norm, sqrt, mode), size, threads);
+      },
+      kernel);
+  m.def(
+      "hog_backward",
+      [](Array grad, Array image, Array out, int64_t orientations, Pair cell, Pair block, int norm, bool sqrt, int mode,
+         int threads) {
+        dssm::hog_backward_cpu(grad, image, out, hog_settings(orientations, cell, block, norm, sqrt, mode), threads);
+      },
+      kernel);
+  m.def("mscm_width", &dssm::mscm_width);
+  m.def(
+      "mscm",
+      [](Array x, Array weight, Array bias, std::array<Array, 4> attention, int64_t dilation, int activation, Array out,
+         Array squeezed, int threads) {
+        dssm::mscm_cpu(x, weight, bias, {attention[0], attention[1], attention[2], attention[3]}, dilation,
+                       static_cast<dssm::Activation>(activation), out, squeezed, threads);
+      },
+      kernel);
+  m.def(
+      "mscm_backward",
+      [](Array grad, Array out, Array squeezed, Array x, Array weight, std::array<Array, 4> attention, int64_t dilation,
+         int activation, std::array<Array, 7> grads, int threads) {
+        const auto [grad_x, grad_weight, grad_bias, squeeze_weight, squeeze_bias, excite_weight, excite_bias] = grads;
+        dssm::mscm_backward_cpu(
+            grad, out, squeezed, x, weight, {attention[0], attention[1], attention[2], attention[3]}, dilation,
+            static_cast<dssm::Activation>(activation),
+            {grad_x, grad_weight, grad_bias, squeeze_weight, squeeze_bias, excite_weight, excite_bias}, threads);
       },
       kernel);
   m.def(
@@ -120,6 +155,14 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
          float threshold, Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
         dssm::paste_cpu(image, source, index, kind, out, mask, alpha,
                         {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
+      },
+      kernel);
+  m.def(
+      "paste_backward",
+      [](Array grad, Array index, Array kind, Array grad_image, Array grad_source, uint64_t seed, float threshold,
+         Pair alpha_bounds, Pair resolution, Pair area, int connectivity, int threads) {
+        dssm::paste_backward_cpu(grad, index, kind, grad_image, grad_source,
+                                 {seed, threshold, alpha_bounds, resolution, area, connectivity}, threads);
       },
       kernel);
 }

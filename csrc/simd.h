@@ -174,10 +174,12 @@ inline uint64_t bits(V mask) {
   static_assert(lanes<V> <= 64);
   [[maybe_unused]] constexpr int kLaneBytes = sizeof(Lane<V>);
 #if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64 && kLaneBytes == 8) return _mm512_movepi64_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 4) return _mm512_movepi32_mask((__m512i)mask);
   if constexpr (sizeof(V) == 64 && kLaneBytes == 1) return _mm512_movepi8_mask((__m512i)mask);
 #endif
 #if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32 && kLaneBytes == 8) return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
   if constexpr (sizeof(V) == 32 && kLaneBytes == 1) return static_cast<uint32_t>(_mm256_movemask_epi8((__m256i)mask));
 #elif defined(DSSM_NEON)
@@ -206,6 +208,28 @@ inline Lane<V> sum(V value) {
   }
 }
 
+// As many bytes as an Ints has lanes, as integers; and back, the lanes in [0, 255].
+inline Ints load_ints(const uint8_t* from) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+  return (Ints)_mm512_maskz_cvtepu8_epi32(0xFFFF, _mm_loadu_si128((const __m128i*)from));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+  return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+#else
+  return convert<int32_t>(load<Vector<uint8_t, kLanes>>(from));
+#endif
+}
+
+inline void store_ints(uint8_t* to, Ints value) {
+#if defined(DSSM_AVX512) && DSSM_VECTOR_BYTES == 64
+  _mm_storeu_si128((__m128i*)to, _mm512_maskz_cvtepi32_epi8(0xFFFF, (__m512i)value));
+#elif defined(DSSM_AVX2) && DSSM_VECTOR_BYTES == 32
+  const __m128i words = _mm_packus_epi32((__m128i)half<0>(value), (__m128i)half<1>(value));
+  _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+#else
+  store(to, convert<uint8_t>(value));
+#endif
+}
+
 // As many values as a Floats has lanes, of any element type, as floats; and back, rounded to nearest.
 template <typename T>
 inline Floats load_floats(const T* from) {
@@ -226,6 +250,8 @@ inline Floats load_floats(const T* from) {
     for (int i = 0; i < kLanes; ++i) result[i] = from[i];
     return result;
 #endif
+  } else if constexpr (std::is_same_v<T, uint8_t>) {
+    return convert<float>(load_ints(from));
   } else {
     return convert<float>(convert<int32_t>(load<Vector<T, kLanes>>(from)));
   }
@@ -267,27 +293,141 @@ inline void store_floats(T* to, Floats value, int64_t count) {
   std::memcpy(static_cast<void*>(to), buffer, count * sizeof(T));
 }
 
-// Exchanges the off-diagonal blocks of Size x Size lanes between two rows of a matrix.
-template <int Size, typename V, size_t... I>
-inline void exchange(V& a, V& b, std::index_sequence<I...>) {
-  constexpr size_t kCount = sizeof...(I);
-#if defined(__clang__) || __GNUC__ >= 12
-  const V upper = __builtin_shufflevector(a, b, (I & Size ? kCount + I - Size : I)...);
-  b = __builtin_shufflevector(a, b, (I & Size ? kCount + I : I + Size)...);
-#else
-  const V upper = {(I & Size ? b[I - Size] : a[I])...};
-  b = V{(I & Size ? b[I] : a[I + Size])...};
+// The whole 64-bit products of the lower halves of 64-bit lanes; what the upper halves hold does not matter.
+template <typename V>
+inline V multiply_low(V a, V b) {
+  static_assert(std::is_same_v<Lane<V>, uint64_t>);
+  if constexpr (sizeof(V) > kNativeBytes) {
+    return join(multiply_low(half<0>(a), half<0>(b)), multiply_low(half<1>(a), half<1>(b)));
+  }
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)b);
 #endif
-  a = upper;
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32) return (V)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(DSSM_NEON)
+  if constexpr (sizeof(V) == 16) return (V)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#endif
+  return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
 }
 
-// Row i becomes column i, of as many rows as a vector has lanes.
-template <typename V, int Size = lanes<V> / 2>
-inline void transpose(V* rows) {
-  for (int i = 0; i < lanes<V>; ++i) {
-    if (!(i & Size)) exchange<Size>(rows[i], rows[i + Size], std::make_index_sequence<lanes<V>>());
+// The integers as wide as the lanes: what comparisons of V yield.
+template <typename V>
+using Masks = decltype(std::declval<V>() < std::declval<V>());
+
+// The lanes with these numbers, counted through a and on through b.
+template <int... Index, typename V>
+inline V shuffle(V a, V b) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, Index...);
+#else
+  return V{(Index < lanes<V> ? a[Index % lanes<V>] : b[Index % lanes<V>])...};
+#endif
+}
+
+// Swaps blocks of `Step` lanes: of rows l and l + Step of a matrix, the lanes that a transposed one has in each other.
+template <int Step, typename V, int... Index>
+inline void exchange(V& a, V& b, std::integer_sequence<int, Index...>) {
+  constexpr int kCount = lanes<V>;
+  const V first = shuffle<(Index & Step ? kCount + Index - Step : Index)...>(a, b);
+  b = shuffle<(Index & Step ? kCount + Index : Index + Step)...>(a, b);
+  a = first;
+}
+
+template <typename V, int Step, int... Row>
+inline void transpose_steps(V* rows, std::integer_sequence<int, Row...> each) {
+  ((Row & Step ? void() : exchange<Step>(rows[Row], rows[Row ^ Step], each)), ...);
+  if constexpr (Step > 1) transpose_steps<V, Step / 2>(rows, each);
+}
+
+// Rows become columns.
+template <typename V>
+inline void transpose(V (&rows)[lanes<V>]) {
+  transpose_steps<V, lanes<V> / 2>(rows, std::make_integer_sequence<int, lanes<V>>());
+}
+
+template <typename V, int Step, int... Lane>
+inline V sums_of(const V* rows, std::integer_sequence<int, Lane...> each) {
+  if constexpr (Step == lanes<V>) {
+    return *rows;
+  } else {
+    V a = sums_of<V, 2 * Step>(rows, each), b = sums_of<V, 2 * Step>(rows + Step, each);
+    exchange<Step>(a, b, each);
+    return a + b;
   }
-  if constexpr (Size > 1) transpose<V, Size / 2>(rows);
+}
+
+// Lane i is the sum of the lanes of row i.
+template <typename V>
+inline V sums(const V (&rows)[lanes<V>]) {
+  return sums_of<V, 1>(rows, std::make_integer_sequence<int, lanes<V>>());
+}
+
+// Bytes as 16-bit lanes.
+template <typename V>
+inline Vector<uint16_t, lanes<V>> widen(V value) {
+  static_assert(std::is_same_v<Lane<V>, uint8_t>);
+  [[maybe_unused]] typedef Vector<uint16_t, lanes<V>> Result;
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 32) return (Result)_mm512_cvtepu8_epi16((__m256i)value);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 16) return (Result)_mm256_cvtepu8_epi16((__m128i)value);
+#endif
+  if constexpr (sizeof(Result) > kNativeBytes) return join(widen(half<0>(value)), widen(half<1>(value)));
+  return convert<uint16_t>(value);
+}
+
+// The upper half of every product of 16-bit lanes, signed or not.
+template <typename V>
+inline V multiply_high(V a, V b) {
+  static_assert(sizeof(Lane<V>) == 2);
+  [[maybe_unused]] constexpr bool kSigned = std::is_signed_v<Lane<V>>;
+#if defined(DSSM_AVX512)
+  if constexpr (sizeof(V) == 64 && kSigned) return (V)_mm512_mulhi_epi16((__m512i)a, (__m512i)b);
+  if constexpr (sizeof(V) == 64 && !kSigned) return (V)_mm512_mulhi_epu16((__m512i)a, (__m512i)b);
+#endif
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32 && kSigned) return (V)_mm256_mulhi_epi16((__m256i)a, (__m256i)b);
+  if constexpr (sizeof(V) == 32 && !kSigned) return (V)_mm256_mulhi_epu16((__m256i)a, (__m256i)b);
+#endif
+  if constexpr (sizeof(V) > kNativeBytes) {
+    return join(multiply_high(half<0>(a), half<0>(b)), multiply_high(half<1>(a), half<1>(b)));
+  }
+  using Wide = std::conditional_t<kSigned, int32_t, uint32_t>;
+  return convert<Lane<V>>(convert<Wide>(a) * convert<Wide>(b) >> 16);
+}
+
+// 16-bit lanes as bytes, those outside [0, 255] as the nearer end.
+template <typename V>
+inline Vector<uint8_t, lanes<V>> clip(V value) {
+  static_assert(std::is_same_v<Lane<V>, int16_t>);
+  [[maybe_unused]] typedef Vector<uint8_t, lanes<V>> Result;
+#if defined(DSSM_AVX2)
+  if constexpr (sizeof(V) == 32) {
+    return (Result)_mm_packus_epi16((__m128i)half<0>(value), (__m128i)half<1>(value));
+  }
+#elif defined(DSSM_NEON)
+  if constexpr (sizeof(V) == 16) return (Result)vqmovun_s16((int16x8_t)value);
+#endif
+  if constexpr (sizeof(V) > kNativeBytes) return join(clip(half<0>(value)), clip(half<1>(value)));
+  return convert<uint8_t>(min(max(value, splat<V>(0)), splat<V>(255)));
+}
+
+// e^x within two units of the last place, from -87.3, below which it stays at that value, to 88.3, above which it is
+// inf. NaN stays NaN.
+inline Floats exp(Floats x) {
+  const Floats low = splat<Floats>(-87.3f), high = splat<Floats>(89.0f), magic = splat<Floats>(0x1.8p23f);
+  x = min(high, max(low, x));                                                // in this order of arguments a NaN is kept
+  const Floats power = fma(x, splat<Floats>(0x1.715476p0f), magic) - magic;  // x / ln 2, rounded to an integer
+  Floats rest = fma(power, splat<Floats>(-0x1.62e4p-1f), x);                 // ln 2 in two parts
+  rest = fma(power, splat<Floats>(-0x1.7f7d1cp-20f), rest);
+  Floats series = splat<Floats>(0x1.6a2352p-10f);  // minimax for (e^r - 1 - r) / r^2, |r| <= ln 2 / 2
+  for (const float coefficient : {0x1.123a6cp-7f, 0x1.5558f4p-5f, 0x1.555490p-3f, 0x1.fffffcp-2f}) {
+    series = fma(series, rest, splat<Floats>(coefficient));
+  }
+  series = fma(series * rest, rest, rest + 1.0f);
+  return series * reinterpret_cast<Floats>((convert<int32_t>(power) + 127) << 23);
 }
 
 }  // namespace dssm

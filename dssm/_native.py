@@ -13,6 +13,8 @@ from types import ModuleType
 
 import torch
 
+from dssm.errors import BackendError
+
 # What each level's code may use, best first; setup.py builds those that fit the machine's family.
 LEVELS = {
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"},
@@ -26,18 +28,19 @@ LEVELS = {
 def load() -> ModuleType:
     """The module `dssm._C_<level>`. Raises ImportError with the reason when it cannot be loaded.
 
-    The environment variable DSSM_ISA names another level than the best: avx512, avx2, neon or scalar.
+    The environment variable DSSM_ISA names another level than the best: avx512, avx2, neon or scalar. One that cannot
+    run is a BackendError, whatever backend was asked for.
     """
     return importlib.import_module(f"dssm._C_{level()}")
 
 
 @cache
 def level() -> str:
-    """The level that runs."""
+    """The level that runs. Raises BackendError when DSSM_ISA names one that cannot."""
     usable = levels()
     wanted = os.environ.get("DSSM_ISA") or usable[0]
     if wanted not in usable:
-        raise ImportError(f"DSSM_ISA={wanted} cannot run here: choose {' or '.join(usable)}")
+        raise BackendError(f"DSSM_ISA={wanted} cannot run here: choose {' or '.join(usable)}, or leave it unset")
     return wanted
 
 

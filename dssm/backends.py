@@ -3,7 +3,8 @@
 
 Every backend is a package with one module per op, whose function of the op's name takes the same positional arguments:
 `dssm.reference.hog.hog`, `dssm.cpu.hog.hog`, `dssm.kernels.hog.hog` (Triton), `dssm.cuda.hog.hog`.
-A module may add `<op>_backward(grad, *arguments)`; where it does not, the gradient is that of the reference.
+A module may add `<op>_backward(grad, *arguments)`; where it does not, or returns None, the gradient is that of the
+reference.
 """
 
 from __future__ import annotations

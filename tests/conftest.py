@@ -17,6 +17,20 @@ from dssm.settings import Settings, preset
 REAL = Path(os.environ.get("DSSM_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kernels", action="store_true", help="leave out the tests that run nothing but a reference")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--kernels"):
+        items[:] = [item for item in items if backend(item) != "reference"]
+
+
+def backend(item: pytest.Item) -> str | None:
+    """The backend that a test runs for, if it runs for one."""
+    return item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+
+
 @pytest.fixture(scope="session")
 def real() -> Callable[[str], Path]:
     """Return the folder of a real data set; the test is skipped where it does not exist."""

@@ -31,6 +31,25 @@ def test_a_missing_compiler_is_one_sentence(tmp_path: Path, compiler: str) -> No
     assert "Traceback" not in done.stderr
 
 
+def test_an_unknown_sanitizer_is_one_sentence(tmp_path: Path) -> None:
+    done = build(tmp_path, DSSM_SANITIZE="mistakes")
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("dssm: ")]
+    assert len(said) == 1
+    assert said[0].endswith(" does not know DSSM_SANITIZE=mistakes; try address,undefined")
+
+
+@pytest.mark.parametrize("asked", ["", "undefined"])
+def test_sources_are_compiled_with_the_sanitizers_asked_for(tmp_path: Path, asked: str) -> None:
+    """By a compiler that writes down what it is told and compiles nothing but the probes."""
+    log, compiler = tmp_path / "log", tmp_path / "compiler"
+    compiler.write_text(f'#!/bin/sh\ncase "$*" in *probe.cpp*) exit 0;; esac\necho "$@" >> {log}\nexit 1\n')
+    compiler.chmod(0o755)
+    done = build(tmp_path, CXX=str(compiler), DSSM_SANITIZE=asked, DSSM_BUILD_ISA="scalar", MAX_JOBS="1")
+    assert "the C++ extension did not compile" in done.stderr
+    assert ("-fsanitize=undefined -fno-sanitize-recover=all" in log.read_text()) == bool(asked)
+
+
 def test_csrc_knows_nothing_of_torch() -> None:
     sources = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".cpp", ".h", ".cu"}]
     assert sources

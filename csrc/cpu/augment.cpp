@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The six RandAugment operations, equal to Pillow bit for bit. What looks at one value only becomes a table of 256.
+// The six RandAugment operations. The first reads the image, so that the copy costs nothing; those that look at one
+// pixel alone follow each other on a piece of the image while it is in the first cache.
 #include "augment.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <vector>
 
+#include "augment_autocontrast.h"
+#include "augment_sharpness.h"
+#include "augment_values.h"
 #include "cpu.h"
 #include "philox.h"
 
@@ -15,106 +20,174 @@ namespace {
 enum Operation { autocontrast, posterize, solarize, sharpness, brightness, color, kOperations };
 
 constexpr int64_t kRanges[kOperations][2] = {{0, 1}, {4, 8}, {32, 224}, {26, 487}, {26, 487}, {26, 487}};
+constexpr int64_t kPiece = 4096;  // pixels
 
-struct Image {
-  uint8_t* values;
-  int64_t channels, height, width;
-
-  int64_t area() const { return height * width; }
-  uint8_t* plane(int64_t channel) const { return values + channel * area(); }
+struct Step {
+  int operation, magnitude;
 };
 
-using Table = std::array<uint8_t, 256>;
+struct Image {
+  const uint8_t* values;
+  int64_t channels, height, width;
+  int64_t channel, row, column;  // strides
 
-template <typename Function>
-Table tabulate(Function function) {
-  Table table;
-  for (int value = 0; value < 256; ++value) table[value] = static_cast<uint8_t>(function(value));
-  return table;
+  const uint8_t* at(int64_t c, int64_t y, int64_t x) const { return values + c * channel + y * row + x * column; }
+
+  int64_t area() const { return height * width; }
+
+  // Whether the values of a row lie side by side.
+  bool dense() const { return column == 1; }
+
+  // As one row, where each row follows the one before.
+  Image flat() const {
+    if (row != width * column) return *this;
+    return {values, channels, 1, area(), channel, area() * column, column};
+  }
+};
+
+using Stretches = std::array<Stretch, 3>;
+
+Stretches stretches(const Image& image) {
+  Stretches result;
+  for (int64_t c = 0; c < image.channels; ++c) {
+    Extremes extremes;
+    for (int64_t y = 0; y < image.height; ++y) extremes.include(image.at(c, y, 0), image.width);
+    result[c] = Stretch(extremes);
+  }
+  return result;
 }
 
-void map(uint8_t* values, int64_t count, const Table& table) {
-  for (int64_t i = 0; i < count; ++i) values[i] = table[values[i]];
+void deinterleave(const uint8_t* pixels, const To& to, int64_t count) {
+  const auto [red, green, blue] = to;
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    red[i] = pixels[3 * i];
+    green[i] = pixels[3 * i + 1];
+    blue[i] = pixels[3 * i + 2];
+  }
 }
 
-// degenerate + factor / 256 (value - degenerate), cut to an integer and clipped.
-uint8_t enhance(int degenerate, int value, int factor) {
-  return static_cast<uint8_t>(std::clamp((256 * degenerate + factor * (value - degenerate)) >> 8, 0, 255));
-}
-
-void stretch(uint8_t* plane, int64_t area) {
-  const auto [low, high] = std::minmax_element(plane, plane + area);
-  if (*low == *high) return;
-  const double scale = 255.0 / (*high - *low), offset = -static_cast<double>(*low) * scale;
-  map(plane, area, tabulate([&](int value) { return std::clamp(static_cast<int>(value * scale + offset), 0, 255); }));
-}
-
-// Pillow's SMOOTH is a 3x3 mean that counts its centre five times, rounded; the border stays.
-void sharpen(uint8_t* plane, int64_t height, int64_t width, int factor) {
-  const std::vector<uint8_t> before(plane, plane + height * width);
-  const bool large = height >= 3 && width >= 3;
-  for (int64_t y = 0; y < height; ++y) {
-    for (int64_t x = 0; x < width; ++x) {
-      const uint8_t* centre = &before[y * width + x];
-      int smooth = *centre;
-      if (large && y > 0 && y < height - 1 && x > 0 && x < width - 1) {
-        int total = 4 * *centre;
-        for (const uint8_t* row : {centre - width, centre, centre + width}) total += row[-1] + row[0] + row[1];
-        smooth = (2 * total + 13) / 26;
-      }
-      plane[y * width + x] = enhance(smooth, *centre, factor);
+void copy(const Image& image, const From& from, const To& to, int64_t count) {
+  if (image.channels == 3 && image.channel == 1 && image.column == 3) return deinterleave(from[0], to, count);
+  for (int64_t c = 0; c < image.channels; ++c) {
+    if (image.dense()) {
+      std::copy_n(from[c], count, to[c]);
+    } else {
+      for (int64_t i = 0; i < count; ++i) to[c][i] = from[c][i * image.column];
     }
   }
 }
 
-void colour(const Image& image, int factor) {
-  uint8_t *red = image.plane(0), *green = image.plane(1), *blue = image.plane(2);
-  for (int64_t i = 0; i < image.area(); ++i) {
-    const int grey = (19595 * red[i] + 38470 * green[i] + 7471 * blue[i] + 0x8000) >> 16;
-    for (uint8_t* plane : {red, green, blue}) plane[i] = enhance(grey, plane[i], factor);
+void apply(const Step& step, const Stretches& stretch, const From& from, const To& to, int64_t channels,
+           int64_t count) {
+  if (step.operation == color) return recolor(from, to, count, step.magnitude);
+  for (int64_t c = 0; c < channels; ++c) {
+    switch (step.operation) {
+      case autocontrast:
+        stretch[c](from[c], to[c], count);
+        break;
+      case posterize:
+        keep_bits(from[c], to[c], count, step.magnitude);
+        break;
+      case solarize:
+        invert_from(from[c], to[c], count, step.magnitude);
+        break;
+      case brightness:
+        brighten(from[c], to[c], count, step.magnitude);
+        break;
+    }
   }
 }
 
-void apply(const Image& image, int operation, int magnitude) {
-  const int64_t values = image.channels * image.area();
-  switch (operation) {
-    case autocontrast:
-      for (int64_t c = 0; c < image.channels; ++c) stretch(image.plane(c), image.area());
-      break;
-    case posterize:
-      map(image.values, values, tabulate([&](int value) { return value >> (8 - magnitude) << (8 - magnitude); }));
-      break;
-    case solarize:
-      map(image.values, values, tabulate([&](int value) { return value < magnitude ? value : 255 - value; }));
-      break;
-    case sharpness:
-      for (int64_t c = 0; c < image.channels; ++c) sharpen(image.plane(c), image.height, image.width, magnitude);
-      break;
-    case brightness:
-      map(image.values, values, tabulate([&](int value) { return enhance(0, value, magnitude); }));
-      break;
-    case color:
-      if (image.channels == 3) colour(image, magnitude);
-      break;
+// Steps that look at one pixel alone, but for an autocontrast at their head; none of them is sharpness.
+void map_image(const Image& whole, uint8_t* out, const Step* begin, const Step* end) {
+  const Image image = whole.flat();
+  Stretches stretch;
+  if (begin != end && begin->operation == autocontrast) stretch = stretches(image);
+  for (int64_t y = 0; y < image.height; ++y) {
+    for (int64_t x = 0; x < image.width; x += kPiece) {
+      const int64_t count = std::min(kPiece, image.width - x);
+      From from{};
+      To to{};
+      for (int64_t c = 0; c < image.channels; ++c) {
+        from[c] = image.at(c, y, x);
+        to[c] = out + c * image.area() + y * image.width + x;
+      }
+      if (!image.dense() || begin == end) {
+        copy(image, from, to, count);
+        from = {to[0], to[1], to[2]};
+      }
+      for (const Step* step = begin; step != end; ++step) {
+        apply(*step, stretch, from, to, image.channels, count);
+        from = {to[0], to[1], to[2]};
+      }
+    }
   }
+}
+
+bool looks_around(const Step& step) { return step.operation == autocontrast || step.operation == sharpness; }
+
+void augment_image(Image image, uint8_t* out, const std::vector<Step>& steps) {
+  const Step *step = steps.data(), *const end = step + steps.size();
+  do {
+    const Step* next = step;
+    // Looking around needs dense rows: other images are copied first.
+    if (image.dense() && step != end) ++next;
+    if (next != step && step->operation == sharpness) {
+      for (int64_t c = 0; c < image.channels; ++c) {
+        sharpen(image.at(c, 0, 0), image.row, out + c * image.area(), image.height, image.width, step->magnitude);
+      }
+    } else {
+      next = std::find_if(next, end, looks_around);
+      map_image(image, out, step, next);
+    }
+    image.values = out;
+    image.channel = image.area();
+    image.row = image.width;
+    image.column = 1;
+    step = next;
+  } while (step != end);
+}
+
+std::vector<Step> draw(uint64_t seed, uint64_t index, int64_t count) {
+  std::vector<Step> steps;
+  std::array<int, kOperations> order;
+  std::iota(order.begin(), order.end(), 0);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto words = philox(seed, index, Stream::augment, static_cast<uint32_t>(i));
+    std::swap(order[i], order[integer(words[0], i, kOperations)]);
+    const auto [lo, hi] = kRanges[order[i]];
+    steps.push_back({order[i], static_cast<int>(integer(words[1], lo, hi))});
+  }
+  return steps;
+}
+
+// Calls steps_of(sample) for what happens to each image.
+template <typename StepsOf>
+void augment_batch(const Array& batch, const Array& out, int threads, StepsOf steps_of) {
+  if (batch.count() == 0) return;
+  const auto [count, channels, height, width] = sizes<4>(batch);
+  const auto& stride = batch.stride;
+  parallel_for(count, threads, [&, channels = channels, height = height, width = width](int64_t sample) {
+    std::vector<Step> steps = steps_of(sample);
+    // One channel has no colour to change.
+    if (channels == 1) {
+      steps.erase(std::remove_if(steps.begin(), steps.end(), [](Step step) { return step.operation == color; }),
+                  steps.end());
+    }
+    augment_image({batch.at<const uint8_t>(sample), channels, height, width, stride[1], stride[2], stride[3]},
+                  out.at<uint8_t>(sample), steps);
+  });
 }
 
 }  // namespace
 
-void augment_cpu(const Array& image, const Array& index, uint64_t seed, int64_t count, int threads) {
-  if (image.count() == 0) return;
-  const auto [batch, channels, height, width] = sizes<4>(image);
-  parallel_for(batch, threads, [&, channels = channels, height = height, width = width](int64_t sample) {
-    const Image one{image.at<uint8_t>(sample), channels, height, width};
-    std::array<int, kOperations> order;
-    std::iota(order.begin(), order.end(), 0);
-    for (int64_t step = 0; step < count; ++step) {
-      const auto words = philox(seed, *index.at<int64_t>(sample), Stream::augment, static_cast<uint32_t>(step));
-      std::swap(order[step], order[integer(words[0], step, kOperations)]);
-      const auto [lo, hi] = kRanges[order[step]];
-      apply(one, order[step], static_cast<int>(integer(words[1], lo, hi)));
-    }
-  });
+void augment_cpu(const Array& image, const Array& index, const Array& out, uint64_t seed, int64_t count, int threads) {
+  augment_batch(image, out, threads, [&](int64_t sample) { return draw(seed, *index.at<int64_t>(sample), count); });
+}
+
+void augment_operation_cpu(const Array& image, const Array& out, int operation, int magnitude, int threads) {
+  augment_batch(image, out, threads, [&](int64_t) { return std::vector<Step>{{operation, magnitude}}; });
 }
 
 }  // namespace dssm

@@ -3,34 +3,106 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "array.h"
+#include "simd.h"
 
 namespace dssm {
 
-// a I + (1 - a) I_e for one pixel.
+// What a pixel is computed in.
+template <typename Pixel>
+using Exact = std::conditional_t<std::is_same_v<Pixel, uint8_t>, int32_t,
+                                 std::conditional_t<std::is_same_v<Pixel, double>, double, float>>;
+
+// a I + (1 - a) I_e for single values or vectors of Exact<Pixel>. uint8 is mixed in 16-bit fixed point, so that every
+// backend rounds alike.
 template <typename Pixel>
 struct Mix {
-  Pixel weight;
+  Exact<Pixel> weight, rest;
 
-  explicit Mix(double alpha) : weight(static_cast<Pixel>(alpha)) {}
-  Pixel operator()(Pixel image, Pixel source) const { return weight * image + (1 - weight) * source; }
-};
+  explicit Mix(double alpha) {
+    if constexpr (std::is_same_v<Pixel, uint8_t>) {
+      weight = static_cast<int32_t>(std::nearbyint(alpha * 65536));
+      rest = 65536 - weight;
+    } else {
+      weight = static_cast<Exact<Pixel>>(alpha);
+      rest = 1 - weight;
+    }
+  }
 
-// The same in 16-bit fixed point, so that every backend rounds alike.
-template <>
-struct Mix<uint8_t> {
-  int32_t weight;
-
-  explicit Mix(double alpha) : weight(static_cast<int32_t>(std::nearbyint(alpha * 65536))) {}
-  uint8_t operator()(uint8_t image, uint8_t source) const {
-    return static_cast<uint8_t>((weight * image + (65536 - weight) * source + 32768) >> 16);
+  template <typename Value>
+  Value operator()(Value image, Value source) const {
+    if constexpr (std::is_same_v<Pixel, uint8_t>) return (weight * image + rest * source + 32768) >> 16;
+    return weight * image + rest * source;
   }
 };
 
+// A vector of pixels in the type that they are computed in.
+template <typename Pixel>
+using Wide = Vector<Exact<Pixel>>;
+
+template <typename Pixel>
+inline Wide<Pixel> load_wide(const Pixel* from) {
+  if constexpr (std::is_same_v<Pixel, double>) {
+    return load<Wide<double>>(from);
+  } else if constexpr (std::is_same_v<Pixel, uint8_t>) {
+    return load_ints(from);
+  } else {
+    return load_floats(from);
+  }
+}
+
+template <typename Pixel>
+inline void store_wide(Pixel* to, Wide<Pixel> value) {
+  if constexpr (std::is_same_v<Pixel, double>) {
+    store(to, value);
+  } else if constexpr (std::is_same_v<Pixel, uint8_t>) {
+    store_ints(to, value);
+  } else {
+    store_floats(to, value);
+  }
+}
+
+// The same for the first `count` pixels.
+template <typename Pixel>
+inline Wide<Pixel> load_wide(const Pixel* from, int64_t count) {
+  constexpr int kPixels = lanes<Wide<Pixel>>;
+  if (count >= kPixels) return load_wide(from);
+  Pixel buffer[kPixels] = {};
+  std::memcpy(static_cast<void*>(buffer), from, count * sizeof(Pixel));
+  return load_wide(buffer);
+}
+
+template <typename Pixel>
+inline void store_wide(Pixel* to, Wide<Pixel> value, int64_t count) {
+  constexpr int kPixels = lanes<Wide<Pixel>>;
+  if (count >= kPixels) return store_wide(to, value);
+  Pixel buffer[kPixels];
+  store_wide(buffer, value);
+  std::memcpy(static_cast<void*>(to), buffer, count * sizeof(Pixel));
+}
+
+template <typename Pixel>
+void copy_row(Pixel* to, const Pixel* from, int64_t count, int64_t stride) {
+  if (stride == 1) {
+    std::memcpy(static_cast<void*>(to), from, count * sizeof(Pixel));
+  } else if (stride == 3) {
+    for (int64_t x = 0; x < count; ++x) to[x] = from[3 * x];  // RGB in channels_last; vectorised for its fixed stride
+  } else {
+    for (int64_t x = 0; x < count; ++x) to[x] = from[x * stride];
+  }
+}
+
 // Equation 3 over a batch. `image` and `source` (batch, channels, height, width) and `mask` (batch, height, width) may
-// have any strides; `alpha` (batch, float64) and `out` are contiguous. uint8, float32 and float64.
+// have any strides; `alpha` is float32 or float64; `out` is contiguous.
 void blend_cpu(const Array& image, const Array& source, const Array& mask, const Array& alpha, const Array& out,
                int threads);
+
+// The gradients of the sum of grad * blend: contiguous, of the floating type of the images, and float64 for alpha.
+void blend_backward_cpu(const Array& grad, const Array& image, const Array& source, const Array& mask,
+                        const Array& alpha, const Array& grad_image, const Array& grad_source, const Array& grad_alpha,
+                        int threads);
 
 }  // namespace dssm

@@ -20,8 +20,14 @@ struct HogSettings {
   HogMode mode;
 };
 
-// Histograms of oriented gradients of a batch (batch, channels, height, width) of any strides; `out` is contiguous.
-// uint8 to float32 or float64, float32 to float32, float64 to float64.
-void hog_cpu(const Array& image, const Array& out, const HogSettings& settings, int threads);
+// Histograms of oriented gradients of a batch (batch, channels, height, width) of any strides and element type;
+// `out` is contiguous, float32 or float64, which is also what is computed in. With a size that is not zero, (rows,
+// columns), images are resized to it first.
+void hog_cpu(const Array& image, const Array& out, const HogSettings& settings, std::array<int64_t, 2> size,
+             int threads);
+
+// The gradient with respect to the image, of which `out` has the sizes; `grad` is contiguous and both are of one type.
+void hog_backward_cpu(const Array& grad, const Array& image, const Array& out, const HogSettings& settings,
+                      int threads);
 
 }  // namespace dssm

@@ -1,120 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// A defect per image: a mask from noise or a rectangle, and what shows inside it.
+// A defect per image: the image is copied, then changed inside the mask, and nothing else of the source is read.
 #include "paste.h"
 
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <type_traits>
+#include <cstring>
 #include <vector>
 
 #include "blend.h"
-#include "component.h"
 #include "cpu.h"
-#include "perlin.h"
+#include "paste_noise.h"
+#include "paste_rectangle.h"
 #include "philox.h"
 
 namespace dssm {
 namespace {
 
-enum Kind { noise, scar, patch };
-
-constexpr int kSteps = 32;  // how often a threshold moves in search of the area asked for
-
-struct Size {
-  int64_t channels, height, width;
-
-  int64_t area() const { return height * width; }
-};
-
-// The largest component of noise > level, never empty; level moves until the area fits or the steps are used up.
-void noise_mask(uint8_t* mask, uint64_t index, const Size& size, const PasteSettings& settings) {
-  std::vector<float> values(size.area());
-  std::vector<uint8_t> above(size.area());
-  perlin_plane(values.data(), index, {size.height, size.width}, settings.seed, settings.resolution, true);
-  const float peak = *std::max_element(values.begin(), values.end());
-  float level = peak > settings.threshold ? settings.threshold : peak - 0.1f * std::abs(peak);
-  bool risen = false;
-  for (int step = 0;; ++step) {
-    for (int64_t i = 0; i < size.area(); ++i) above[i] = values[i] > level || values[i] >= peak;
-    component_plane(above.data(), mask, size.height, size.width, settings.connectivity);
-    const int64_t pixels = std::accumulate(mask, mask + size.area(), int64_t{0});
-    if (step == kSteps) return;
-    if (pixels > settings.area[1]) {
-      level += (peak - level) / 4;
-      risen = true;
-    } else if (pixels < settings.area[0] && !risen) {
-      level -= 0.05f;
-    } else {
-      return;
+template <typename Pixel>
+void copy_image(Pixel* to, const Array& image, int64_t b) {
+  const auto [batch, channels, height, width] = sizes<4>(image);
+  if (image.stride[1] == height * width && image.stride[2] == width && image.stride[3] == 1) {
+    std::memcpy(static_cast<void*>(to), image.at<Pixel>(b), channels * height * width * sizeof(Pixel));
+    return;
+  }
+  for (int64_t y = 0; y < height; ++y) {
+    for (int64_t c = 0; c < channels; ++c) {
+      copy_row(to + (c * height + y) * width, image.at<Pixel>(b, c, y), width, image.stride[3]);
     }
   }
 }
 
-struct Rectangle {
-  int64_t height, width;   // pixels
-  int64_t cos, sin;        // in 1/65536
-  int64_t y, x;            // its centre
-  int64_t from_y, from_x;  // the centre of its origin
-};
-
-// sqrt(a / b): both steps are correctly rounded, so every backend agrees.
-double root(int64_t numerator, int64_t denominator) {
-  return std::sqrt(static_cast<double>(numerator) / static_cast<double>(denominator));
+// What the original weighs inside the mask, in 1/65536.
+int64_t noise_weight(uint64_t index, const PasteSettings& settings) {
+  return integer(philox(settings.seed, index, Stream::paste, 0)[0], settings.alpha[0], settings.alpha[1] + 1);
 }
 
-// Sides inside the image and at least 1, with least <= h w <= most where that can be.
-void fit(int64_t& h, int64_t& w, const Size& size, const std::array<int64_t, 2>& area) {
-  const auto [least, most] = area;
-  h = std::clamp<int64_t>(h, 1, size.height);
-  w = std::clamp<int64_t>(w, 1, size.width);
-  if (h * w < least) {
-    const double taller = std::ceil(root(h * least, w)), wider = std::ceil(root(w * least, h));
-    h = std::clamp<int64_t>(static_cast<int64_t>(taller), 1, size.height);
-    w = std::clamp<int64_t>(static_cast<int64_t>(wider), 1, size.width);
-  }
-  if (h * w > most) {
-    const double lower = root(h * most, w), narrower = root(w * most, h);
-    h = std::max<int64_t>(static_cast<int64_t>(lower), 1);
-    w = std::max<int64_t>(static_cast<int64_t>(narrower), 1);
-  }
-  h = std::max<int64_t>(std::min(h, most / w), 1);
-  w = std::max<int64_t>(std::min(w, most / h), 1);
-}
-
-int64_t centre(uint32_t word, int64_t extent, int64_t length) {
-  extent = std::min(extent, length);
-  return integer(word, extent / 2, length - (extent + 1) / 2 + 1);
-}
-
-Rectangle rectangle(uint64_t index, Kind kind, const Size& size, const PasteSettings& settings) {
-  const auto words = philox(settings.seed, index, Stream::paste, 0);
-  Rectangle result;
-  int64_t degrees = 0;
-  if (kind == scar) {
-    const int64_t side = std::min(size.height, size.width);
-    result.height = (integer(words[1], 10 * 256, 25 * 256 + 1) * side + 32768) >> 16;
-    result.width = (integer(words[2], 2 * 256, 16 * 256 + 1) * side + 32768) >> 16;
-    degrees = integer(words[3], -45, 46);
-  } else {
-    const int64_t share = integer(words[1], 2000, 15001) * size.area();
-    const bool slender = integer(words[3], 0, 2) == 0;
-    const int64_t aspect = slender ? integer(words[2], 300, 1001) : integer(words[2], 1000, 3301);
-    result.height = static_cast<int64_t>(root(share * aspect, 100000000));
-    result.width = static_cast<int64_t>(root(share, 100 * aspect));
-  }
-  fit(result.height, result.width, size, settings.area);
-  const double radians = static_cast<double>(degrees) * (3.14159265358979323846 / 180);
-  result.cos = static_cast<int64_t>(std::nearbyint(std::cos(radians) * 65536));
-  result.sin = static_cast<int64_t>(std::nearbyint(std::sin(radians) * 65536));
-
-  const auto places = philox(settings.seed, index, Stream::paste, 1);
-  const int64_t across = std::abs(result.sin);
-  result.y = centre(places[0], (result.height * result.cos + result.width * across + 65535) >> 16, size.height);
-  result.x = centre(places[1], (result.width * result.cos + result.height * across + 65535) >> 16, size.width);
-  result.from_y = centre(places[2], result.height, size.height);
-  result.from_x = centre(places[3], result.width, size.width);
-  return result;
+// The gain of a channel, in 1/256.
+int64_t gain(uint64_t index, Kind kind, int64_t channel, const PasteSettings& settings) {
+  if (kind != scar) return 256;
+  const auto draw = static_cast<uint32_t>(2 + channel / 4);
+  return integer(philox(settings.seed, index, Stream::paste, draw)[channel % 4], 230, 283);
 }
 
 template <typename Pixel>
@@ -122,59 +45,92 @@ Pixel tint(Pixel value, int64_t gain) {
   if constexpr (std::is_same_v<Pixel, uint8_t>) {
     return static_cast<uint8_t>(std::min<int64_t>((value * gain + 128) >> 8, 255));
   } else {
-    return value * (static_cast<Pixel>(gain) / 256);
+    return static_cast<Pixel>(static_cast<Exact<Pixel>>(value) * (static_cast<Exact<Pixel>>(gain) / 256));
+  }
+}
+
+// Shows `count` pixels of the source through those of `image`, which is replaced.
+template <typename Pixel>
+void mix_row(Pixel* image, const Pixel* source, int64_t count, int64_t stride, const Mix<Pixel>& mix) {
+  constexpr int kPixels = lanes<Wide<Pixel>>;
+  int64_t x = 0;
+  if (stride == 1) {
+    for (; x + kPixels <= count; x += kPixels) store_wide(image + x, mix(load_wide(image + x), load_wide(source + x)));
+  }
+  for (; x < count; ++x) {
+    const auto other = static_cast<Exact<Pixel>>(source[x * stride]);
+    image[x] = static_cast<Pixel>(mix(static_cast<Exact<Pixel>>(image[x]), other));
   }
 }
 
 template <typename Pixel>
-void cut(const Pixel* image, Pixel* out, uint8_t* mask, uint64_t index, Kind kind, const Size& size,
-         const PasteSettings& settings) {
-  std::vector<int64_t> gains(size.channels, 256);
-  for (int64_t c = 0; kind == scar && c < size.channels; ++c) {
-    gains[c] = integer(philox(settings.seed, index, Stream::paste, static_cast<uint32_t>(2 + c / 4))[c % 4], 230, 283);
+void paste_noise(const Array& source, const Array& out, int64_t b, const Runs& runs, double alpha) {
+  const Mix<Pixel> mix(alpha);
+  for (int64_t c = 0; c < out.size[1]; ++c) {
+    for (const auto& [y, begin, end] : runs.largest()) {
+      const Pixel* from = source.at<Pixel>(b, c, y, begin);
+      mix_row(out.at<Pixel>(b, c, y, begin), from, end - begin, source.stride[3], mix);
+    }
   }
-  const Rectangle shape = rectangle(index, kind, size, settings);
-  const int64_t half_h = shape.height << 15, half_w = shape.width << 15;
-  for (int64_t y = 0; y < size.height; ++y) {
-    for (int64_t x = 0; x < size.width; ++x) {
-      const int64_t dy = y - shape.y, dx = x - shape.x;
-      const int64_t down = shape.cos * dy - shape.sin * dx, right = shape.sin * dy + shape.cos * dx;
-      const bool inside = -half_h <= down && down < half_h && -half_w <= right && right < half_w;
-      mask[y * size.width + x] = inside;
-      if (!inside) continue;
-      const int64_t row = std::clamp<int64_t>(shape.from_y + ((down + 32768) >> 16), 0, size.height - 1);
-      const int64_t column = std::clamp<int64_t>(shape.from_x + ((right + 32768) >> 16), 0, size.width - 1);
-      for (int64_t c = 0; c < size.channels; ++c) {
-        const int64_t plane = c * size.area();
-        out[plane + y * size.width + x] = tint(image[plane + row * size.width + column], gains[c]);
+}
+
+template <typename Pixel>
+void paste_rectangle(const Array& image, const Array& out, int64_t b, const Rectangle& shape, uint64_t index, Kind kind,
+                     const PasteSettings& settings) {
+  const Mix<Pixel> opaque(0);
+  for (int64_t c = 0; c < out.size[1]; ++c) {
+    const int64_t factor = gain(index, kind, c, settings);
+    shape.for_each_row([&](int64_t y, int64_t begin, int64_t end) {
+      if (shape.upright() && factor == 256) {
+        const auto [row, column] = shape.origin(y, begin);
+        const Pixel* from = image.at<Pixel>(b, c, row, column);
+        mix_row(out.at<Pixel>(b, c, y, begin), from, end - begin, image.stride[3], opaque);
+        return;
       }
-    }
+      for (int64_t x = begin; x < end; ++x) {
+        const auto [row, column] = shape.origin(y, x);
+        const Pixel piece = tint(*image.at<Pixel>(b, c, row, column), factor);
+        mix_row(out.at<Pixel>(b, c, y, x), &piece, 1, 1, opaque);
+      }
+    });
   }
 }
 
 template <typename Pixel>
-void paste(const Array& image, const Array& source, uint64_t index, int64_t kind, const Array& out, const Array& mask,
-           float* alpha, const PasteSettings& settings, int64_t b) {
-  const Size size{image.size[1], image.size[2], image.size[3]};
-  const Pixel* from = image.at<const Pixel>(b);
-  Pixel* to = out.at<Pixel>(b);
-  uint8_t* inside = mask.at<uint8_t>(b);
-  std::copy(from, from + size.channels * size.area(), to);
-  if (kind != noise) {
-    cut(from, to, inside, index, static_cast<Kind>(kind), size, settings);
-    *alpha = 0;
-    return;
-  }
-  const Pixel* other = source.at<const Pixel>(b);
-  const uint32_t word = philox(settings.seed, index, Stream::paste, 0)[0];
-  *alpha = static_cast<float>(integer(word, settings.alpha[0], settings.alpha[1] + 1)) / 65536;
-  noise_mask(inside, index, size, settings);
-  const Mix<Pixel> mix(*alpha);
-  for (int64_t c = 0; c < size.channels; ++c) {
-    const int64_t plane = c * size.area();
-    for (int64_t i = 0; i < size.area(); ++i) {
-      if (inside[i]) to[plane + i] = mix(from[plane + i], other[plane + i]);
+void scale_row(Pixel* to, const Pixel* from, int64_t count, Exact<Pixel> factor) {
+  for (int64_t x = 0; x < count; ++x) to[x] = static_cast<Pixel>(static_cast<Exact<Pixel>>(from[x]) * factor);
+}
+
+// `grad_image` holds the gradient of the result.
+template <typename Pixel>
+void noise_backward(const Array& grad_image, const Array& grad_source, int64_t b, const Runs& runs, double alpha) {
+  const Mix<Pixel> mix(alpha);
+  for (int64_t c = 0; c < grad_image.size[1]; ++c) {
+    for (const auto& [y, begin, end] : runs.largest()) {
+      Pixel* to = grad_image.at<Pixel>(b, c, y, begin);
+      scale_row(grad_source.at<Pixel>(b, c, y, begin), to, end - begin, mix.rest);
+      scale_row(to, to, end - begin, mix.weight);
     }
+  }
+}
+
+// The place that a rectangle's pixels come from collects their gradients.
+template <typename Pixel>
+void rectangle_backward(const Array& grad, const Array& grad_image, int64_t b, const Rectangle& shape, uint64_t index,
+                        Kind kind, const PasteSettings& settings) {
+  for (int64_t c = 0; c < grad.size[1]; ++c) {
+    const int64_t factor = gain(index, kind, c, settings);
+    shape.for_each_row([&](int64_t y, int64_t begin, int64_t end) {
+      Pixel* to = grad_image.at<Pixel>(b, c, y, begin);
+      scale_row(to, to, end - begin, 0);
+    });
+    shape.for_each_row([&](int64_t y, int64_t begin, int64_t end) {
+      for (int64_t x = begin; x < end; ++x) {
+        const auto [row, column] = shape.origin(y, x);
+        Pixel* to = grad_image.at<Pixel>(b, c, row, column);
+        *to = static_cast<Pixel>(static_cast<Exact<Pixel>>(*to) + tint(*grad.at<Pixel>(b, c, y, x), factor));
+      }
+    });
   }
 }
 
@@ -182,11 +138,50 @@ void paste(const Array& image, const Array& source, uint64_t index, int64_t kind
 
 void paste_cpu(const Array& image, const Array& source, const Array& index, const Array& kind, const Array& out,
                const Array& mask, const Array& alpha, const PasteSettings& settings, int threads) {
-  visit<uint8_t, float, double>(image.type, [&](auto pixel) {
+  const std::array<int64_t, 2> size{image.size[2], image.size[3]};
+  visit<uint8_t, float16, bfloat16, float, double>(image.type, [&](auto pixel) {
     using Pixel = typename decltype(pixel)::type;
-    parallel_for(image.size[0], threads, [&](int64_t b) {
-      paste<Pixel>(image, source, *index.at<int64_t>(b), *kind.at<int64_t>(b), out, mask, alpha.at<float>(b), settings,
-                   b);
+    parallel_for_with<NoiseMask>(image.size[0], threads, [&](int64_t b, NoiseMask& noise_mask) {
+      const uint64_t sample = *index.at<int64_t>(b);
+      const auto what = static_cast<Kind>(*kind.at<int64_t>(b));
+      float& weight = *alpha.at<float>(b);
+      const auto cover = [&](int64_t y, int64_t begin, int64_t end) {
+        std::memset(mask.at<uint8_t>(b, y, begin), 1, end - begin);
+      };
+      copy_image(out.at<Pixel>(b), image, b);
+      std::memset(mask.at<uint8_t>(b), 0, size[0] * size[1]);
+      if (what == noise) {
+        weight = static_cast<float>(noise_weight(sample, settings)) / 65536;
+        const Runs& runs = noise_mask.find(sample, size, settings);
+        for (const auto& [y, begin, end] : runs.largest()) cover(y, begin, end);
+        paste_noise<Pixel>(source, out, b, runs, weight);
+      } else {
+        weight = 0;
+        const Rectangle shape(sample, what, size, settings);
+        shape.for_each_row(cover);
+        paste_rectangle<Pixel>(image, out, b, shape, sample, what, settings);
+      }
+    });
+  });
+}
+
+void paste_backward_cpu(const Array& grad, const Array& index, const Array& kind, const Array& grad_image,
+                        const Array& grad_source, const PasteSettings& settings, int threads) {
+  const std::array<int64_t, 2> size{grad.size[2], grad.size[3]};
+  visit<float16, bfloat16, float, double>(grad.type, [&](auto pixel) {
+    using Pixel = typename decltype(pixel)::type;
+    const int64_t bytes = grad.size[1] * size[0] * size[1] * sizeof(Pixel);
+    parallel_for_with<NoiseMask>(grad.size[0], threads, [&](int64_t b, NoiseMask& noise_mask) {
+      const uint64_t sample = *index.at<int64_t>(b);
+      const auto what = static_cast<Kind>(*kind.at<int64_t>(b));
+      copy_image(grad_image.at<Pixel>(b), grad, b);
+      if (grad_source) std::memset(static_cast<void*>(grad_source.at<Pixel>(b)), 0, bytes);
+      if (what == noise) {
+        const double weight = static_cast<double>(noise_weight(sample, settings)) / 65536;
+        noise_backward<Pixel>(grad_image, grad_source, b, noise_mask.find(sample, size, settings), weight);
+      } else {
+        rectangle_backward<Pixel>(grad, grad_image, b, Rectangle(sample, what, size, settings), sample, what, settings);
+      }
     });
   });
 }

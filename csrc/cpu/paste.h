@@ -8,6 +8,8 @@
 
 namespace dssm {
 
+enum Kind : int64_t { noise, scar, patch };  // positions in KINDS of dssm/reference/paste.py
+
 struct PasteSettings {
   uint64_t seed;
   float threshold;
@@ -17,10 +19,14 @@ struct PasteSettings {
   int connectivity;
 };
 
-// PasteNoise, scars and patches; see dssm/reference/paste.py. Everything is contiguous; `image`, `source` and `out` are
-// (batch, channels, height, width), `kind` holds 0 noise, 1 scar, 2 patch; `source` may be null where none is noise.
-// uint8, float32 and float64.
+// PasteNoise, scars and patches; see dssm/reference/paste.py. `image` and `source` (batch, channels, height, width) may
+// have any strides, `out`, `mask` and `alpha` are contiguous; `source` may be missing where no kind is noise. uint8 and
+// all floating types.
 void paste_cpu(const Array& image, const Array& source, const Array& index, const Array& kind, const Array& out,
                const Array& mask, const Array& alpha, const PasteSettings& settings, int threads);
+
+// The gradients of the sum of grad * image pasted: of the image, and of the source if given; contiguous, floating.
+void paste_backward_cpu(const Array& grad, const Array& index, const Array& kind, const Array& grad_image,
+                        const Array& grad_source, const PasteSettings& settings, int threads);
 
 }  // namespace dssm

@@ -26,7 +26,7 @@ def info() -> None:
         features = " ".join(_native.features()) or "no vector unit known here"
         click.echo(f"C++ kernels: {_native.level()} of {', '.join(_native.levels())}, {openmp}")
         click.echo(f"processor: {features}")
-    except ImportError as error:
+    except (ImportError, BackendError) as error:
         click.echo(f"C++ kernels: not loaded ({error})")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none that torch can use"
     click.echo(f"GPU: {gpu}")

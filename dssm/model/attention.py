@@ -15,6 +15,11 @@ class ChannelAttention(nn.Module):
         self.squeeze = nn.Linear(width, width // reduction)
         self.excite = nn.Linear(width // reduction, width)
 
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """W1, its bias, W2 and its bias, for the masked convolution that applies them itself."""
+        return self.squeeze.weight, self.squeeze.bias, self.excite.weight, self.excite.bias
+
     def forward(self, x: Tensor) -> Tensor:
         scale = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3))))))
         return x * scale[:, :, None, None]

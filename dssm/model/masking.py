@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dssm import ops
+from dssm.model.attention import ChannelAttention
 from dssm.settings import Settings
 
 
@@ -20,8 +21,10 @@ class MSCM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.weight, std=(4 * width * kernel**2) ** -0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.mscm(x, self.weight, self.bias, dilation=self.dilation)
+    def forward(self, x: Tensor, attention: ChannelAttention | None = None) -> Tensor:
+        """With `attention`, that is applied too: one pass over the map does both."""
+        weights = None if attention is None else attention.weights
+        return ops.mscm(x, self.weight, self.bias, dilation=self.dilation, attention=weights)
 
 
 class RectangleMask(nn.Module):

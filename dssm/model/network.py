@@ -39,6 +39,19 @@ def _channels_last(module: Module) -> Module:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+class Regressor(nn.Sequential):
+    """Masking, attention and decoder (eq. 4); the masked convolution applies the attention itself."""
+
+    def __init__(self, mask: nn.Module, width: int) -> None:
+        super().__init__(mask, ChannelAttention(width), Decoder(TARGET_VALUES, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask, attention, decoder = self
+        if isinstance(mask, masking.MSCM):
+            return decoder(mask(x, attention))
+        return decoder(attention(mask(x)))
+
+
 class Network(nn.Module):
     """Backbone f, projector g and classifier W (eq. 1-2), masking, attention and decoder (eq. 4), patch head."""
 
@@ -53,9 +66,7 @@ class Network(nn.Module):
         self.classifier = Classifier(settings.ways, width) if settings.classify else None
         self.regressor = None
         if settings.regress != "none":
-            self.regressor = nn.Sequential(
-                masking.build(settings, width), ChannelAttention(width), Decoder(TARGET_VALUES, width)
-            )
+            self.regressor = Regressor(masking.build(settings, width), width)
         self.segmenter = _channels_last(Segmenter()) if settings.segment else None
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)

@@ -108,7 +108,9 @@ def _differentiate(
         module = backends.choose(name, device, backend)[1]
         kernel = getattr(module, f"{name}_backward", None)
         with torch.autocast(device.type, enabled=False):
-            grads = kernel(grad, *inputs, *saved) if kernel else _reference_vjp(name, positions, grad, inputs)
+            grads = kernel(grad, *inputs, *saved) if kernel else None
+            if grads is None:
+                grads = _reference_vjp(name, positions, grad, inputs)
         given = (inputs[i] for i in positions if inputs[i] is not None)
         return [grad.contiguous(memory_format=layout(value)) for grad, value in zip(grads, given, strict=True)]
 

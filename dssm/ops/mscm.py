@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masked convolution."""
+"""Masked convolution, and the channel attention behind it."""
 
 from __future__ import annotations
 
 import torch
 
 from dssm.errors import InputError
+from dssm.layout import memory_format
 from dssm.ops import _check
 from dssm.ops._op import define
-from dssm.reference.mscm import memory_format
 
 ACTIVATIONS = ("sigmoid", "relu", "none")
 
 
-def _fake(x: torch.Tensor, weight: torch.Tensor, *_: object) -> torch.Tensor:
+Attention = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _fake(
+    x: torch.Tensor, weight: torch.Tensor, _bias: torch.Tensor | None, squeeze: torch.Tensor | None, *_: object
+) -> tuple[torch.Tensor, torch.Tensor]:
     size = (x.shape[0], weight.shape[1], *x.shape[2:])
-    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+    out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+    kept = torch.float64 if x.dtype == torch.float64 else torch.float32
+    return out, x.new_empty((0,) if squeeze is None else (2, *size[:2]), dtype=kept)
 
 
 _mscm = define(
     "mscm",
-    "(Tensor x, Tensor weight, Tensor? bias, int dilation, str activation, str backend) -> Tensor",
+    "(Tensor x, Tensor weight, Tensor? bias, Tensor? squeeze_weight, Tensor? squeeze_bias, Tensor? excite_weight, "
+    "Tensor? excite_bias, int dilation, str activation, str backend) -> (Tensor, Tensor)",
     fake=_fake,
-    differentiable=("x", "weight", "bias"),
+    differentiable=("x", "weight", "bias", "squeeze_weight", "squeeze_bias", "excite_weight", "excite_bias"),
+    keeps_layout=True,
+    saves_results=True,
 )
 
 
@@ -33,18 +43,23 @@ def mscm(
     *,
     dilation: int = 2,
     activation: str = "sigmoid",
+    attention: Attention | None = None,
     backend: str | None = None,
 ) -> torch.Tensor:
-    """Masked convolution f(sum_i W_i * K_i + b), K_i the corner windows of x padded by d zeros (eq. 6, 7).
+    """Masked convolution Z = f(sum_i W_i * K_i + b), K_i the corner windows of x padded by d zeros (eq. 6, 7).
 
     x: (B, C, H, W) floating, any strides.
     weight: (4, Cout, C, k, k) for the top-left, top-right, bottom-left and bottom-right windows, or
     (1, Cout, C, k, k) shared by all; k odd. The top-left window at (i, j) is x at (i - d, j - d).
     For k > 1 every window is convolved with zero "same" padding of its own.
     bias: (Cout,), the sum of the four, or None. dilation: d >= 1. activation f: "sigmoid", "relu" or "none".
-    Returns (B, Cout, H, W) of x's dtype, channels_last if x is, else contiguous.
-    Under autocast x, weight and bias are cast to the autocast dtype first.
-    Differentiable with respect to x, weight and bias.
+    attention: None, or (W1, b1, W2, b2) of the channel attention that follows, of shapes (R, Cout), (R,), (Cout, R)
+    and (Cout,): Z s, s = sigmoid(W2 relu(W1 z + b1) + b2), z (B, Cout) the mean of Z over its pixels (eq. 8).
+    Returns (B, Cout, H, W) of x's dtype, channels_last if x is, else contiguous; so is the gradient of x.
+    Under autocast all tensors are cast to the autocast dtype first.
+    Differentiable with respect to x, weight, bias and attention.
+    Backend cpu has kernels for k = 1 in float32, bfloat16 and float16, all summed in float32; float64, k > 1, and few
+    channels in float32 (dssm/cpu/mscm.py) are left to the reference, one convolution of torch's.
     Raises InputError for wrong shapes, dtypes, an even k and unknown activations.
     """
     _check.tensor("x", x, dims=4, dtypes=_check.FLOATS)
@@ -60,12 +75,29 @@ def mscm(
     if dilation < 1:
         raise InputError(f"dilation must be at least 1, not {dilation}")
     _check.choice("activation", activation, ACTIVATIONS)
-    _check.same_device(x=x, weight=weight, bias=bias)
+    if attention is not None:
+        _check_attention(attention, out)
+    tensors = [x, weight, bias, *(attention or (None,) * 4)]
+    given = {name: tensor for name, tensor in zip(_NAMES, tensors, strict=True) if tensor is not None}
+    _check.same_device(**given)
     device = x.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    dtypes = {tensor.dtype for tensor in (x, weight, bias) if tensor is not None}
-    if len(dtypes) > 1:
-        raise InputError(f"x, weight and bias must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
-    return _mscm(x, weight, bias, dilation, activation, backend or "")
+        tensors = [None if tensor is None else tensor.to(dtype) for tensor in tensors]
+    elif len({tensor.dtype for tensor in given.values()}) > 1:
+        listed = ", ".join(f"{name} of {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in given.items())
+        raise InputError(f"all tensors must have one dtype, not {listed}")
+    return _mscm(*tensors, dilation, activation, backend or "")[0]
+
+
+_NAMES = ("x", "weight", "bias", *(f"attention[{i}]" for i in range(4)))
+
+
+def _check_attention(attention: Attention, channels: int) -> None:
+    if len(attention) != 4:
+        raise InputError(f"attention must be four tensors (W1, b1, W2, b2), not {len(attention)}")
+    for i, tensor in enumerate(attention):
+        _check.tensor(f"attention[{i}]", tensor, dims=(2, 1, 2, 1)[i], dtypes=_check.FLOATS)
+    hidden = attention[0].shape[0]
+    for i, shape in enumerate([(hidden, channels), (hidden,), (channels, hidden), (channels,)]):
+        _check.shape(f"attention[{i}]", attention[i], shape, "weight")

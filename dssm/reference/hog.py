@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ def hog(
     norm: str,
     sqrt: bool,
     mode: str,
+    size: list[int] | None,
 ) -> torch.Tensor:
     """(B, C, H, W) -> (B, D); the regression target of eq. 5 is this on a 64 x 128 window.
 
@@ -30,8 +32,10 @@ def hog(
     """
     result = torch.float64 if image.dtype == torch.float64 else torch.float32
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
-    exact = image.dtype == torch.uint8 and sqrt and mode == "skimage"
+    exact = image.dtype == torch.uint8 and sqrt and mode == "skimage" and not size
     image = image.to(torch.float64 if exact else result)
+    if size:
+        image = resize(image, size)
     if sqrt:
         # torch's float32 root is one ulp off at times, enough to break ties between channels.
         image = _root(image.double()).to(image.dtype)
@@ -44,6 +48,11 @@ def hog(
         votes = _shared_votes(magnitude, _arctan2(dy, dx) * (orientations / math.pi) - 0.5, orientations)
         features = _normalize_opencv(_windowed_blocks(votes, cell, block))
     return features.flatten(1).to(result)
+
+
+def resize(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """(B, C, H, W) -> (B, C, *size), bilinear with antialiasing."""
+    return F.interpolate(image, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def gradient(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,7 +79,7 @@ def orientation(dy: torch.Tensor, dx: torch.Tensor, orientations: int) -> torch.
     bins = torch.zeros_like(dy, dtype=torch.int64)
     for i in range(1, orientations):
         cos, sin = _edge(i, orientations)
-        bins += dy * cos >= dx * sin
+        bins += dy * cos >= dx * sin if cos else dx <= 0  # an infinite dy times 0 would be NaN
     return bins
 
 

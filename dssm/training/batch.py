@@ -66,10 +66,9 @@ def make_targets(images: Tensor, regress: str) -> Tensor | None:
     """What the decoder predicts (eq. 5): (B, 3780) float32, HOG of a 64x128 window, pixels in [-1, 1], or None."""
     if regress == "none":
         return None
-    window = HOG_WINDOW if regress == "hog" else RGB_WINDOW
-    small = F.interpolate(images.float(), size=window, mode="bilinear", antialias=True, align_corners=False)
     if regress == "rgb":
+        small = F.interpolate(images.float(), size=RGB_WINDOW, mode="bilinear", antialias=True, align_corners=False)
         return (small / 127.5 - 1).flatten(1)
-    targets = ops.hog(small)
+    targets = ops.hog(images, size=HOG_WINDOW)
     assert targets.shape[1] == TARGET_VALUES
     return targets

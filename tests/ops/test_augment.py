@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
+from torch import Tensor
 
 from dssm import backends
 from dssm.errors import InputError
@@ -45,31 +49,86 @@ def images(count: int, channels: int, size: tuple[int, int], seed: int = 0) -> t
     return torch.from_numpy(np.where(np.arange(count).reshape(-1, 1, 1, 1) % 2, narrow, wild).astype(np.uint8))
 
 
+def operate(backend: str, number: int, batch: Tensor, magnitudes: Tensor) -> Tensor:
+    """One operation on every image, each with a magnitude of its own."""
+    if backend == "reference":
+        return OPERATIONS[number](batch, magnitudes.int().view(-1, 1, 1, 1))
+    from dssm.cpu.augment import operation
+
+    each = zip(batch.split(1), magnitudes.tolist(), strict=True)
+    return torch.cat([operation(image, number, magnitude) for image, magnitude in each])
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("number", range(6), ids=NAMES)
-def test_each_operation_equals_pillow_at_every_magnitude(number: int, channels: int) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_each_operation_equals_pillow_at_every_magnitude(backend: str, number: int, channels: int) -> None:
     lo, hi = RANGES[number]
     magnitudes = torch.arange(lo, hi)
     batch = images(len(magnitudes), channels, (13, 17))
-    result = OPERATIONS[number](batch, magnitudes.int().view(-1, 1, 1, 1))
+    result = operate(backend, number, batch, magnitudes)
     assert result.dtype == torch.uint8
     for image, magnitude, mine in zip(batch, magnitudes, result, strict=True):
         theirs = from_pillow(PILLOW[NAMES[number]](to_pillow(image), int(magnitude)))
         assert torch.equal(mine, theirs), f"{NAMES[number]} {int(magnitude)}"
 
 
+def ramps(low: int) -> Tensor:
+    """(256 - low, 1, 16, 16): all values from `low` to each larger one."""
+    tops = torch.arange(low, 256).unsqueeze(1)
+    return torch.arange(256).clamp(min=low).minimum(tops).to(torch.uint8).view(-1, 1, 16, 16)
+
+
 def test_autocontrast_equals_pillow_for_every_range() -> None:
     """Every fifth smallest value with every largest one, and all values between them."""
-    ramp = torch.arange(256)
     for low in range(0, 256, 5):
-        tops = torch.arange(low, 256)
-        batch = ramp.clamp(min=low).minimum(tops.unsqueeze(1)).to(torch.uint8).view(-1, 1, 16, 16)
+        batch = ramps(low)
         result = OPERATIONS[0](batch, torch.zeros(1))
         for image, mine in zip(batch, result, strict=True):
             assert torch.equal(mine, from_pillow(ImageOps.autocontrast(to_pillow(image))))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2), (3, 3), (31, 45)])
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="NO KERNELS: the extension is not built")
+def test_the_autocontrast_kernel_equals_the_reference_for_every_range() -> None:
+    from dssm.cpu.augment import operation
+
+    for low in range(256):
+        assert torch.equal(operation(ramps(low), 0, 0), OPERATIONS[0](ramps(low), torch.zeros(1)))
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="NO KERNELS: the extension is not built")
+@pytest.mark.parametrize("number", range(6), ids=NAMES)
+def test_each_kernel_takes_every_layout(number: int, layout: Callable[[Tensor], Tensor]) -> None:
+    magnitudes = torch.full((2,), RANGES[number][1] - 1)
+    for channels, size in [(1, (7, 1)), (1, (1, 70)), (3, (64, 80)), (3, (40, 129))]:
+        batch = layout(images(2, channels, size, seed=number))
+        result = operate("cpu", number, batch, magnitudes)
+        assert torch.equal(result, operate("reference", number, batch, magnitudes))
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="NO KERNELS: the extension is not built")
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(0, 4), st.sampled_from((1, 3)), st.integers(1, 40), st.integers(1, 150)),
+    steps=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    start=st.integers(0, 2),
+    order=st.permutations(range(4)),
+    count=st.integers(0, 6),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_any_size_and_strides(
+    shape: tuple[int, ...], steps: tuple[int, int], start: int, order: list[int], count: int, seed: int
+) -> None:
+    batch, channels, height, width = shape
+    memory = images(batch, channels, (height * steps[0] + start, width * steps[1] + start), seed=seed % 1000)
+    memory = memory.permute(order).contiguous().permute([order.index(axis) for axis in range(4)])
+    image = memory[:, :, start :: steps[0], start :: steps[1]]
+    index = torch.arange(image.shape[0]) + seed % 99
+    result = augment(image, index, seed=seed, count=count, backend="cpu")
+    assert torch.equal(result, augment(image, index, seed=seed, count=count, backend="reference"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2), (3, 3), (31, 45), (3, 2100)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_chain_equals_pillow(backend: str, channels: int, size: tuple[int, int]) -> None:

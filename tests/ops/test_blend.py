@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dssm import backends
 from dssm.errors import InputError
@@ -27,6 +29,7 @@ LAYOUTS = {
     "channels_last": lambda x: x.to(memory_format=torch.channels_last),
     "sliced": lambda x: torch.stack([x, x], -1)[..., 0],
     "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "flat": lambda x: x[:, :, :, :1].expand(x.shape),  # stride 0: every row has one value
 }
 
 
@@ -57,7 +60,8 @@ def test_uint8_is_the_nearest_integer_of_the_fixed_point_mix(backend: str) -> No
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_equals_the_formula(dtype: torch.dtype, layout: str, backend: str) -> None:
-    image, source, mask, alpha = example((3, 3, 17, 23), dtype)
+    image, source, mask, alpha = example((3, 3, 17, 43), dtype)
+    image, source = LAYOUTS[layout](image), LAYOUTS[layout](source)
     a = alpha.double().view(-1, 1, 1, 1)
     if dtype == torch.uint8:
         a = (a * 65536).round() / 65536
@@ -65,9 +69,8 @@ def test_equals_the_formula(dtype: torch.dtype, layout: str, backend: str) -> No
     exact = torch.where(inside, a * image.double() + (1 - a) * source.double(), image.double())
     expected = (exact + 0.5).floor().to(dtype) if dtype == torch.uint8 else exact.to(dtype)
 
-    change = LAYOUTS[layout]
     strided_mask = mask.transpose(1, 2).contiguous().transpose(1, 2)
-    result = blend(change(image), change(source), strided_mask, torch.stack([alpha, alpha], 1)[:, 0], backend=backend)
+    result = blend(image, source, strided_mask, torch.stack([alpha, alpha], 1)[:, 0], backend=backend)
     assert result.is_contiguous()
     torch.testing.assert_close(result, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     outside = (~inside).expand_as(image)
@@ -103,6 +106,47 @@ def test_gradients_in_closed_form(dtype: torch.dtype) -> None:
     inside, a = mask.unsqueeze(1), alpha.view(-1, 1, 1, 1)
     torch.testing.assert_close(image.grad, torch.where(inside, a, 1).expand_as(image).to(dtype))
     torch.testing.assert_close(source.grad, torch.where(inside, 1 - a, 0).expand_as(image).to(dtype))
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="needs the C++ kernel")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+def test_gradients_of_the_kernel_are_those_of_the_reference(dtype: torch.dtype, layout: str) -> None:
+    change = LAYOUTS[layout]
+    image, source, mask, alpha = example((3, 3, 5, 43), dtype)
+    grad = change(torch.randn(3, 3, 5, 43, generator=torch.Generator().manual_seed(1)).to(dtype))
+    results = []
+    for backend in ("cpu", "reference"):
+        leaves = [x.detach().requires_grad_() for x in (change(image), change(source), alpha)]
+        result = blend(leaves[0], leaves[1], mask, leaves[2], backend=backend)
+        results.append(torch.autograd.grad(result, leaves, grad))
+    for ours, theirs in zip(*results, strict=True):
+        rounding = TOLERANCE[dtype] if ours is not results[0][2] else 20 * TOLERANCE[dtype]  # a sum of 600 products
+        torch.testing.assert_close(ours, theirs, rtol=rounding, atol=rounding)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(0, 2), st.integers(1, 4), st.integers(0, 5), st.integers(0, 100)),
+    dtype=st.sampled_from(DTYPES),
+    layout=st.sampled_from(list(LAYOUTS)),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 2**31),
+)
+def test_backends_agree(size: tuple[int, ...], dtype: torch.dtype, layout: str, density: float, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    image, source = (torch.rand(size, generator=random) * 250 for _ in range(2))
+    if dtype.is_floating_point:
+        odd = torch.tensor([torch.inf, -torch.inf, torch.nan, -0.0])
+        for x in (image, source):
+            x.copy_(torch.where(torch.rand(size, generator=random) < 0.1, odd[int(seed % 4)], x))
+    image, source = (LAYOUTS[layout](x.to(dtype)) for x in (image, source))
+    mask = torch.rand(size[0], *size[2:], generator=random) < density
+    alpha = torch.rand(size[0], generator=random)
+    results = [blend(image, source, mask, alpha, backend=backend) for backend in BACKENDS]
+    for result in results:
+        tolerance = TOLERANCE[dtype]
+        torch.testing.assert_close(result, results[0], rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def test_operator_contract() -> None:

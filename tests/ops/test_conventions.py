@@ -48,7 +48,7 @@ CALLS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "histogram": ((_maps[:, 0], _maps[:, 1].double().relu()), {}),
     "hog": ((_images,), {}),
     "mahalanobis": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.zeros(2), torch.eye(2)), {}),
-    "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 2, 2, 1, 1)), {}),
+    "mscm": ((torch.linspace(-1, 1, 96).view(3, 2, 4, 4), torch.ones(4, 48, 2, 1, 1)), {}),
     "paste": ((_images, _images.flip(0), _index), {"seed": 1}),
     "perlin": ((_index, (32, 48)), {"seed": 1}),
     "rank": ((torch.linspace(-1, 1, 41), torch.linspace(-2, 2, 161)), {}),

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -219,6 +220,67 @@ def test_backends_agree_on_any_geometry(
         torch.testing.assert_close(result, results[0], rtol=1e-5, atol=5e-6)
 
 
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+@pytest.mark.parametrize("source", [(128, 64), (256, 256), (61, 200), (40, 33), (1, 1), (600, 17)])
+def test_resizes_first_as_torch_does(source: tuple[int, int], mode: str, generator: torch.Generator) -> None:
+    image = noise((2, 3, *source), generator, torch.float32)
+    wanted = F.interpolate(image, size=(48, 40), mode="bilinear", antialias=True, align_corners=False)
+    expected = hog(wanted, mode=mode, backend="reference")
+    for backend in BACKENDS:
+        features = hog(image, mode=mode, size=(48, 40), backend=backend)
+        assert features.shape == expected.shape
+        # Resized pixels may differ in the last bit, and their differences are far smaller than they are.
+        torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float64])
+def test_resizes_any_image(dtype: torch.dtype, backend: str, layout: Callable, generator: torch.Generator) -> None:
+    image = layout(noise((2, 3, 50, 70), generator, dtype))
+    features = hog(image, size=(32, 24), sqrt=True, backend=backend)
+    wanted = hog(image.double().contiguous(), size=(32, 24), sqrt=True, backend="reference")
+    assert features.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(features.double(), wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+def test_gradient_of_no_image(mode: str) -> None:
+    image = torch.zeros(0, 3, 24, 24, requires_grad=True)
+    (gradient,) = torch.autograd.grad(hog(image, mode=mode).sum(), image)
+    assert gradient.shape == image.shape
+
+
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+def test_gradients_go_through_the_resize(mode: str, generator: torch.Generator) -> None:
+    image = noise((2, 3, 50, 70), generator, torch.float64)
+    weights = torch.rand(2, length(32, 24, **GEOMETRIES["usual"]), generator=generator) - 0.5
+    expected, *others = gradients(image, weights, mode=mode, size=(32, 24))
+    for gradient in others:
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([torch.inf, -torch.inf, torch.nan, -torch.nan]), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+    orientations=st.integers(1, 10),
+    norm=st.sampled_from(["L1", "L1-sqrt", "L2", "L2-Hys", None]),
+    dtype=st.sampled_from([torch.float16, torch.float32, torch.float64]),
+)
+def test_backends_agree_on_infinities_and_nan(
+    values: list[float], seed: int, orientations: int, norm: str | None, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    image = noise((1, 3, 24, 27), generator, dtype)
+    image.view(-1)[torch.randint(0, image.numel(), (len(values),), generator=generator)] = torch.tensor(values).to(
+        dtype
+    )
+    mode = {"mode": "skimage", "norm": norm} if norm else {"mode": "opencv"}
+    expected, *others = (hog(image, orientations=orientations, backend=backend, **mode) for backend in BACKENDS)
+    for features in others:
+        torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
 @each_backend
 @pytest.mark.parametrize("mode", ["skimage", "opencv"])
 def test_flat_image_has_zero_features_and_gradient(mode: str, backend: str) -> None:
@@ -237,6 +299,49 @@ def test_nan_is_not_swallowed(mode: str, channel: int, backend: str, generator: 
     image = noise((1, 3, 16, 16), generator, torch.float32)
     image[0, channel, 5, 5] = torch.nan
     assert hog(image, mode=mode, backend=backend).isnan().any()
+
+
+def gradients(image: Tensor, weights: Tensor, **settings: Any) -> list[Tensor]:
+    """That of a weighted sum of the features with respect to the image, by every backend."""
+    results = []
+    for backend in BACKENDS:
+        leaf = image.detach().requires_grad_()
+        features = hog(leaf, backend=backend, **settings)
+        results += torch.autograd.grad((features * weights.to(features.dtype)).sum(), leaf)
+    return results
+
+
+@each_geometry
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sqrt", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "norm"),
+    [("skimage", "L1"), ("skimage", "L1-sqrt"), ("skimage", "L2"), ("skimage", "L2-Hys"), ("opencv", "L2-Hys")],
+)
+def test_gradients_equal_the_reference(
+    mode: str, norm: str, sqrt: bool, dtype: torch.dtype, geometry: dict, generator: torch.Generator
+) -> None:
+    image = noise((2, 3, 37, 29), generator, dtype)
+    weights = torch.rand(2, length(37, 29, **geometry), generator=generator) - 0.5
+    expected, *others = gradients(image, weights, mode=mode, norm=norm, sqrt=sqrt, **geometry)
+    rtol, atol = (1e-9, 1e-9) if dtype == torch.float64 else (1e-3, 1e-4)
+    scale = expected.abs().max()
+    assert scale > 0
+    for gradient in others:
+        assert gradient.dtype == dtype
+        torch.testing.assert_close(gradient / scale, expected / scale, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("mode", ["skimage", "opencv"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_of_half_precision(mode: str, dtype: torch.dtype, layout: Callable) -> None:
+    generator = torch.Generator().manual_seed(1)
+    image = layout(noise((2, 3, 24, 24), generator, dtype))
+    weights = torch.rand(2, length(24, 24, **GEOMETRIES["usual"]), generator=generator) - 0.5
+    expected, *others = gradients(image, weights, mode=mode)
+    for gradient in others:
+        assert gradient.dtype == dtype
+        torch.testing.assert_close(gradient, expected, rtol=2e-2, atol=1e-2 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("norm", ["L1", "L1-sqrt", "L2", "L2-Hys"])
@@ -258,7 +363,7 @@ def test_gradcheck_opencv(sqrt: bool, generator: torch.Generator) -> None:
 def test_registration(backend: str, generator: torch.Generator, close: Close) -> None:
     image = noise((2, 3, 16, 16), generator, torch.float32).requires_grad_()
     for mode in ("skimage", "opencv"):
-        arguments = (image, 9, [8, 8], [2, 2], "L2-Hys", False, mode, backend)
+        arguments = (image, 9, [8, 8], [2, 2], "L2-Hys", False, mode, None, backend)
         torch.library.opcheck(torch.ops.dssm.hog.default, arguments)
         compiled = torch.compile(
             lambda x, mode=mode: hog(x, mode=mode, backend=backend), fullgraph=True, backend="aot_eager"
@@ -273,6 +378,9 @@ def test_registration(backend: str, generator: torch.Generator, close: Close) ->
         ({"image": torch.zeros(1, 3, 16, 16, dtype=torch.int32)}, "image must be one of uint8"),
         ({"image": torch.zeros(1, 3, 15, 16)}, "at least 16 rows and at least 16 columns"),
         ({"image": torch.zeros(1, 0, 16, 16)}, "must have a channel"),
+        ({"size": (8, 16)}, r"size must be at least \(16, 16\) to hold a block"),
+        ({"size": (0, 16)}, "size must be two positive integers"),
+        ({"image": torch.zeros(1, 3, 0, 16), "size": (16, 16)}, "must have a channel and a pixel to be resized"),
         ({"cell": (8,)}, "cell must be two positive integers"),
         ({"block": (0, 2)}, "block must be two positive integers"),
         ({"orientations": 0}, "orientations must be at least 1"),

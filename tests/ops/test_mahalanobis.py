@@ -172,14 +172,16 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @pytest.mark.skipif("cpu" not in BACKENDS, reason="the extension is not built")
 @given(problems())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_kernel_equals_the_reference_on_anything(problem: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     x, mean, whiten, weight = problem
     tolerance = {"rtol": 1e-10, "atol": 1e-10} if x.dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
     found, expected = (mahalanobis(x, mean, whiten, backend=backend) for backend in ("cpu", "reference"))
     torch.testing.assert_close(found, expected, equal_nan=True, **tolerance)
+    # The gradient at a distance that is not finite means nothing: inf / inf times the zeros of whiten.
+    defined = expected.isfinite().unsqueeze(1).expand(x.shape)
     found, expected = (gradient(x, mean, whiten, weight, backend) for backend in ("cpu", "reference"))
-    torch.testing.assert_close(found, expected, equal_nan=True, **tolerance)
+    torch.testing.assert_close(found[defined], expected[defined], **tolerance)
 
 
 class LargestResult(TorchDispatchMode):

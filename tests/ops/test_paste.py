@@ -8,6 +8,9 @@ from types import ModuleType
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as options
+from hypothesis import strategies as st
 
 from dssm import backends
 from dssm.errors import InputError
@@ -205,7 +208,7 @@ def test_a_sample_depends_on_its_number_alone(area: tuple[float, float], backend
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backends_agree(dtype: torch.dtype, backend: str) -> None:
-    for size in ((7, 9), (40, 64)):
+    for size in ((7, 9), (40, 64), (21, 130)):
         for area in ((0.0, 1.0), (0.02, 0.1)):
             image, source = example((12, 3, *size), dtype)
             settings = {"seed": 7, "kind": MIXED, "area": area}
@@ -252,6 +255,49 @@ def test_gradients(backend: str) -> None:
         lambda image, source: paste(image, source, INDEX[:3], seed=2, kind=MIXED[:3], backend=backend)[0],
         inputs,
     )
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="needs the C++ kernel")
+@pytest.mark.parametrize("area", [(0.0, 1.0), (0.02, 0.1)])
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+def test_gradients_of_the_kernel_are_those_of_the_reference(dtype: torch.dtype, area: tuple[float, float]) -> None:
+    size = (12, 5, 33, 47)
+    grad = torch.randn(size, generator=torch.Generator().manual_seed(1)).to(dtype)
+    for change in (torch.Tensor.contiguous, lambda x: x.to(memory_format=torch.channels_last)):
+        results = []
+        for backend in ("cpu", "reference"):
+            inputs = [change(x).requires_grad_() for x in example(size, dtype)]
+            pasted = paste(*inputs, INDEX, seed=4, kind=MIXED, area=area, backend=backend)[0]
+            results.append(torch.autograd.grad(pasted, inputs, change(grad)))
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@options(max_examples=30, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 140)),
+    dtype=st.sampled_from(DTYPES),
+    last=st.booleans(),
+    odd=st.sampled_from([math.inf, -math.inf, math.nan]),
+    area=st.sampled_from([(0.0, 1.0), (0.0, 0.05), (0.1, 0.3)]),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_backends_agree_on_any_image(
+    size: tuple[int, int, int], dtype: torch.dtype, last: bool, odd: float, area: tuple[float, float], seed: int
+) -> None:
+    inputs = example((6, *size), dtype)
+    if dtype.is_floating_point:
+        for x in inputs:
+            x[torch.rand(x.shape, generator=torch.Generator().manual_seed(seed % 2**31)) < 0.05] = odd
+    if last:
+        inputs = tuple(x.to(memory_format=torch.channels_last) for x in inputs)
+    results = [paste(*inputs, INDEX[:6], seed=seed, kind=MIXED[:6], area=area, backend=backend) for backend in BACKENDS]
+    for image, mask, alpha in results:
+        # A pixel whose noise lies within 1e-5 of the threshold may differ, and so may what hangs on it.
+        same = (mask == results[0][1]).flatten(1).all(1)
+        assert same.sum() >= 5
+        torch.testing.assert_close(image[same], results[0][0][same], equal_nan=True)
+        assert torch.equal(alpha, results[0][2])
 
 
 def test_gradients_reach_the_pixels_that_moved() -> None:

@@ -9,6 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dssm import backends
 from dssm.errors import InputError
@@ -70,6 +72,30 @@ def test_backends_agree(size: tuple[int, int], backend: str) -> None:
     for seed in (0, 2**63 - 1):
         expected = perlin(index, size, seed=seed, backend="reference")
         torch.testing.assert_close(perlin(index, size, seed=seed, backend=backend), expected, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 140)),
+    lowest=st.integers(0, 12),
+    rotate=st.booleans(),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_backends_agree_on_any_lattice(size: tuple[int, int], lowest: int, rotate: bool, seed: int) -> None:
+    """From one cell for the whole image to hundreds per pixel; pixels that lie on the border of two cells."""
+    options = {"seed": seed, "resolution": (lowest, lowest + 3), "rotate": rotate}
+    expected = perlin(index, size, **options, backend="reference")
+    for backend in BACKENDS:
+        torch.testing.assert_close(perlin(index, size, **options, backend=backend), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="needs the C++ kernel")
+@pytest.mark.parametrize("size", [(3, 4096), (700, 5)])
+def test_long_rows_and_columns(size: tuple[int, int]) -> None:
+    for resolution in ((0, 1), (5, 6), (9, 10)):
+        options = {"seed": 8, "resolution": resolution}
+        expected = perlin(index[:2], size, **options, backend="reference")
+        torch.testing.assert_close(perlin(index[:2], size, **options, backend="cpu"), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
