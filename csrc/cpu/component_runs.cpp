@@ -3,8 +3,31 @@
 
 #include <algorithm>
 
+#include "simd.h"
+
 namespace dssm {
 namespace {
+
+using Bytes = Vector<uint8_t>;
+
+// 64 bytes of a mask as bits.
+uint64_t pack(const uint8_t* mask) {
+  uint64_t word = 0;
+  for (int i = 0; i < 64; i += kVectorBytes) word |= bits(load<Bytes>(mask + i) != 0) << i;
+  return word;
+}
+
+void pack_row(const uint8_t* mask, int64_t width, int64_t stride, uint64_t* words) {
+  uint8_t buffer[64] = {};
+  for (int64_t x = 0; x < width; x += 64, mask += 64 * stride) {
+    if (stride == 1 && x + 64 <= width) {
+      *words++ = pack(mask);
+      continue;
+    }
+    for (int64_t i = 0; i < 64; ++i) buffer[i] = x + i < width ? mask[i * stride] : 0;
+    *words++ = pack(buffer);
+  }
+}
 
 // Room for `size` values; growth doubles, as that of push_back.
 void grow(std::vector<int32_t>& values, std::size_t size) {
@@ -17,6 +40,12 @@ void Runs::start(int64_t width, int connectivity) {
   width_ = width;
   reach_ = connectivity == 8 ? 1 : 0;
   row_.assign(1, 0);
+}
+
+void Runs::add_row(const uint8_t* pixels, int64_t stride) {
+  words_.resize((width_ + 63) / 64);
+  pack_row(pixels, width_, stride, words_.data());
+  add_row(words_.data());
 }
 
 void Runs::add_row(const uint64_t* bits) {
@@ -63,13 +92,18 @@ void Runs::join(int32_t a, int32_t b) {
   parent_[std::max(a, b)] = std::min(a, b);
 }
 
-int64_t Runs::find_largest() {
+void Runs::find_areas() {
   const int32_t count = row_.back();
   area_.assign(count, 0);
   for (int32_t run = 0; run < count; ++run) {
     const int32_t first = parent_[run] = parent_[parent_[run]];  // earlier runs know their roots already
     area_[first] += borders_[2 * run + 1] - borders_[2 * run];
   }
+}
+
+int64_t Runs::find_largest() {
+  find_areas();
+  const int32_t count = row_.back();
   largest_.resize(count);
   if (count == 0) return 0;
   const auto best = std::max_element(area_.begin(), area_.end());  // the first of equal ones

@@ -15,6 +15,9 @@ class Runs {
   // The next row: pixel x is bit x mod 64 of word x div 64; bits from `width` on are zero.
   void add_row(const uint64_t* bits);
 
+  // The next row as bytes 0 and 1, `stride` apart.
+  void add_row(const uint8_t* pixels, int64_t stride);
+
   // The component with most pixels, of equal ones the first in raster order. Returns its area.
   int64_t find_largest();
 
@@ -26,12 +29,25 @@ class Runs {
   // The runs of the largest component in raster order.
   const std::vector<Span>& largest() const { return largest_; }
 
+  // body(span, area of its component) for all runs in raster order.
+  template <typename Body>
+  void for_spans(Body body) {
+    find_areas();
+    for (int32_t y = 0; y + 1 < static_cast<int32_t>(row_.size()); ++y) {
+      for (int32_t run = row_[y]; run < row_[y + 1]; ++run) {
+        body(Span{y, borders_[2 * run], borders_[2 * run + 1]}, area_[parent_[run]]);
+      }
+    }
+  }
+
  private:
   int32_t root(int32_t run);
   void join(int32_t a, int32_t b);
+  void find_areas();
 
   int64_t width_ = 0;
   int reach_ = 0;                 // diagonal neighbours touch across a gap of zero columns
+  std::vector<uint64_t> words_;   // a row of bits
   std::vector<int32_t> row_;      // the first run of every row, and the number of runs
   std::vector<int32_t> borders_;  // run r is pixels [borders[2 r], borders[2 r + 1]) of its row
   std::vector<int32_t> parent_;   // an earlier run of the same component; the first one is its own

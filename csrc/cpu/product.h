@@ -21,21 +21,16 @@ using Sums = std::array<std::array<V, Columns>, Rows>;
 template <int Rows, int Columns, typename V>
 inline Sums<V, Rows, Columns> multiply(const Lane<V>* left, int64_t row, int64_t step, const Lane<V>* right,
                                        int64_t width, int64_t count) {
-  V sums[Rows][Columns] = {};
-  const Lane<V>* lower = left + 3 * row;  // addresses of the form a + {0, 1, 2} b need two registers, not six
-  for (int64_t i = 0; i < count; ++i, left += step, lower += step, right += width) {
+  Sums<V, Rows, Columns> sums{};
+  for (int64_t i = 0; i < count; ++i) {
     V factor[Columns];
-    for (int v = 0; v < Columns; ++v) factor[v] = load<V>(right + v * lanes<V>);
+    for (int v = 0; v < Columns; ++v) factor[v] = load<V>(right + i * width + v * lanes<V>);
     for (int r = 0; r < Rows; ++r) {
-      const V weight = splat<V>((r < 3 ? left : lower)[r % 3 * row]);
+      const V weight = splat<V>(left[r * row + i * step]);
       for (int v = 0; v < Columns; ++v) sums[r][v] = fma(weight, factor[v], sums[r][v]);
     }
   }
-  Sums<V, Rows, Columns> result;
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Columns; ++v) result[r][v] = sums[r][v];
-  }
-  return result;
+  return sums;
 }
 
 template <int N>
