@@ -35,6 +35,12 @@ def bench_dssm_mask(timed: Timed, batch: int, backend: str) -> None:
     timed(MASK, name_of(backend), masks, role_of(backend))
 
 
+def bench_dssm_fused_mask(timed: Timed, batch: int) -> None:
+    """The masks that paste draws, noise never written; pasting one grey byte per pixel comes on top."""
+    index, blank = torch.arange(batch), torch.zeros(batch, 1, *SIZE, dtype=torch.uint8)
+    timed(MASK, "dssm, in paste", lambda: ops.paste(blank, blank, index, seed=0, backend="cpu")[1], "ours")
+
+
 def bench_draem(timed: Timed, batch: int) -> None:
     rng = np.random.default_rng(0)
     timed(NOISE, "DRAEM in NumPy", lambda: [noise_peers.perlin(SIZE, rng) for _ in range(batch)], "rival")

@@ -51,10 +51,25 @@ def measure(ops: Sequence[str], threads: Sequence[int], *, quick: bool, cpu_time
         "date": date.today().isoformat(),
         "machine": _machine(next(iter(outputs.values()))["machine_info"]),
         "versions": {"python": platform.python_version(), **_versions()},
-        "settings": {"threads": list(threads), "quick": quick, "cpu_time": cpu_time},
+        "settings": {"quick": quick, "cpu_time": cpu_time},
         "results": sorted(_with_ratios(rows), key=lambda row: (row["threads"], OPS.index(row["op"]))),
         "skipped": skipped,
     }
+
+
+def update(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The new results, and the old ones of what was not timed again if machine, versions and settings are the same.
+
+    A row's ratios never mix runs: all systems of an op, at one number of threads, come from one run.
+    """
+    if any(old.get(key) != new[key] for key in ("machine", "versions", "settings")):
+        return new
+    again = {(row["op"], row["threads"]) for row in (*new["results"], *new["skipped"])}
+    kept = {
+        name: [row for row in old[name] if (row["op"], row["threads"]) not in again] for name in ("results", "skipped")
+    }
+    merged = {name: sorted(kept[name] + new[name], key=lambda row: (row["threads"], row["op"])) for name in kept}
+    return {**new, **merged}
 
 
 def cores() -> int:

@@ -54,6 +54,8 @@ void batchnorm_cpu(const Array& x, const Array& weight, const Array& bias, const
   const float *from = x.as<const float>(), *added = residual.as<const float>();
   float *to = y.as<float>(), *means = mean.as<float>(), *scales = rstd.as<float>();
 
+  prefer_large_pages(to, y.count() * sizeof(float));
+
   // Sums of the differences to the first row: a mean far from zero must not swallow the variance.
   const std::vector<double> sums = sum_rows(rows, channels, threads, [&](int64_t row, int64_t c, Floats& a, Floats& b) {
     const Floats difference = load<Floats>(from + row * channels + c) - load<Floats>(from + c);
@@ -88,6 +90,8 @@ void batchnorm_backward_cpu(const Array& grad, const Array& x, const Array& weig
   const int64_t rows = rows_of(x), channels = x.size[1];
   const float *from = x.as<const float>(), *after = y.as<const float>(), *means = mean.as<const float>();
   float *to = grad_x.as<float>(), *added = grad_residual.as<float>();
+  prefer_large_pages(to, grad_x.count() * sizeof(float));
+  if (added != nullptr) prefer_large_pages(added, grad_residual.count() * sizeof(float));
   // What flows through the ReLU.
   const auto flow = [&](int64_t i) {
     const Floats value = load<Floats>(grad.as<const float>() + i);

@@ -178,6 +178,7 @@ void convolve(const Array& x, const Array& weight, bool turned, const Array& out
   const Workspace prepared(kPoints * inputs * outputs);
   prepare(weight, turned, prepared.data(), threads);
   const int64_t size = tiles.block(std::max(inputs, outputs), threads);
+  prefer_large_pages(out.data, out.count() * sizeof(float));
   parallel_for((tiles.count + size - 1) / size, threads, [&](int64_t i) {
     const Workspace before(kPoints * inputs * size), after(kPoints * outputs * size);
     const Block from{before.data(), inputs / kPanel, size}, to{after.data(), outputs / kPanel, size};

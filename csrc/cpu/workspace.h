@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "cpu.h"
+
 namespace dssm {
 
 // Memory for intermediate values, not initialised, aligned to 64 bytes, lent from a pool: the system zeroes fresh
@@ -28,6 +30,7 @@ class Workspace {
     }
     void* memory = std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64);
     if (memory == nullptr) throw std::bad_alloc();
+    prefer_large_pages(memory, floats * sizeof(float));
     buffer_ = {std::unique_ptr<float, decltype(&std::free)>(static_cast<float*>(memory), &std::free), floats};
   }
   ~Workspace() {

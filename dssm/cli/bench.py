@@ -24,7 +24,11 @@ from dssm.errors import InputError
 @click.option("--step/--no-step", default=True, show_default=True, help="Time the training step too.")
 @click.option("--quick", is_flag=True, help="A few rounds of everything: minutes, and noisy.")
 @click.option("--cpu-time", is_flag=True, help="Time of the processor, for a machine that does other work meanwhile.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the results to this JSON file.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="JSON file of results to write or update.",
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Time nothing; show the results in this JSON file.")
 @click.option("--docs", type=click.Path(path_type=Path), help="Root of a checkout whose README and docs to rewrite.")
 def bench(
@@ -54,6 +58,8 @@ def bench(
         ops = only or [op for op in runner.OPS if step or op != "step"]
         counts = threads or ((1,) if cpu_time or runner.cores() == 1 else (1, 2))
         data = runner.measure(ops, counts, quick=quick, cpu_time=cpu_time)
+        if out is not None and out.exists():
+            data = runner.update(files.read_json(out), data)
     if out is not None:
         files.write_json(out, data)
     click.echo(reporter.text(data))

@@ -34,7 +34,7 @@ def data() -> dict[str, Any]:
         "date": "2026-01-01",
         "machine": {"cpu": "a processor", "features": ["avx2"], "level": "avx2", "cores": 2, "system": "Linux"},
         "versions": {"python": "3.11", "torch": "2.13"},
-        "settings": {"threads": [1], "quick": False, "cpu_time": False},
+        "settings": {"quick": False, "cpu_time": False},
         "results": module("runner")._with_ratios(rows),
         "skipped": [{"threads": 1, "op": "component", "system": "bench_cc3d", "reason": "could not import 'cc3d'"}],
     }
@@ -86,3 +86,13 @@ def test_docs_are_written(report: ModuleType, data: dict[str, Any], tmp_path: Pa
     )
     assert (tmp_path / "docs/performance.png").read_bytes().startswith(b"\x89PNG")
     assert "slow floor" in (tmp_path / "docs/performance.md").read_text()
+
+
+def test_an_op_timed_again_replaces_its_rows_alone() -> None:
+    update = module("runner").update
+    rows = [{"op": op, "threads": threads, "median": 1.0} for op in ("hog", "paste") for threads in (1, 2)]
+    old = {"machine": 1, "versions": 2, "settings": 3, "results": rows, "skipped": []}
+    new = {**old, "results": [{"op": "hog", "threads": 1, "median": 2.0}]}
+    medians = {(row["op"], row["threads"]): row["median"] for row in update(old, new)["results"]}
+    assert medians == {("hog", 1): 2.0, ("hog", 2): 1.0, ("paste", 1): 1.0, ("paste", 2): 1.0}
+    assert update({**old, "versions": 9}, new) == new
