@@ -124,4 +124,4 @@ def bench_stock(
     steps = stock.steps(images, textures, settings, workers)
     for _ in range(WARM):
         next(steps)
-    timed_steps(f"stock loop, {workers} workers", "rival", lambda: next(steps))
+    timed_steps(f"stock loop, {workers} worker{'s' * (workers != 1)}", "rival", lambda: next(steps))
