@@ -128,8 +128,6 @@ inline V max(V a, V b) {
   return a > b ? a : b;
 }
 
-inline Floats abs(Floats value) { return reinterpret_cast<Floats>(reinterpret_cast<Ints>(value) & 0x7FFFFFFF); }
-
 // Truncates, like a cast; the lanes must fit.
 template <typename To, typename From>
 inline Vector<To, lanes<From>> convert(From value) {
