@@ -24,6 +24,8 @@ from dssm.errors import BackendError
 PACKAGES = {"reference": "dssm.reference", "cpu": "dssm.cpu", "triton": "dssm.kernels", "cuda": "dssm.cuda"}
 NAMES = ("auto", *PACKAGES)
 _DEVICES = {"cpu": ("cpu", "reference"), "cuda": ("cuda", "triton", "reference")}
+# Triton's interpreter runs its kernels on the memory of the CPU: slowly, to check them. Never chosen, only asked for.
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 _log = logging.getLogger("dssm")
 
@@ -41,6 +43,17 @@ def load(op: str, backend: str) -> ModuleType | str:
     return importlib.import_module(f"{package}.{op}")
 
 
+def available(op: str, device: str) -> list[str]:
+    """The backends that can run an op on a type of device, the reference first."""
+    return [name for name in PACKAGES if name in _order(device) and isinstance(load(op, name), ModuleType)]
+
+
+def _order(device: str) -> tuple[str, ...]:
+    """The backends of a type of device, the fastest first."""
+    order = _DEVICES.get(device, ("reference",))
+    return (*order, "triton") if device == "cpu" and INTERPRETED else order
+
+
 def _wanted(backend: str | None) -> str:
     return backend or os.environ.get("DSSM_BACKEND") or "auto"
 
@@ -53,7 +66,7 @@ def explain(op: str, device: str, wanted: str | None = None) -> tuple[str, list[
     wanted = _wanted(wanted)
     if wanted not in NAMES:
         raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
-    order = _DEVICES.get(device, ("reference",))
+    order = _order(device)
     if wanted not in ("auto", *order):
         raise BackendError(f"backend {wanted!r} cannot run {op} on a tensor on {device}")
     reasons: list[str] = []

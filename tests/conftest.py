@@ -18,12 +18,12 @@ REAL = Path(os.environ.get("DSSM_TEST_DATA", Path(__file__).parents[2] / "shared
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kernels", action="store_true", help="leave out the tests that run nothing but a reference")
+    parser.addoption("--backend", help="leave out the tests that run for another backend than this one")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--kernels"):
-        items[:] = [item for item in items if backend(item) != "reference"]
+    if wanted := config.getoption("--backend"):
+        items[:] = [item for item in items if backend(item) in (None, wanted)]
 
 
 def backend(item: pytest.Item) -> str | None:

@@ -42,7 +42,7 @@ def run(level: str, *command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("level", other_levels())
 def test_the_ops_pass_their_tests_at_other_levels(level: str) -> None:
-    options = ["--kernels", "-k", SAME, "-p", "no:cacheprovider", "--durations=0", "--import-mode=importlib"]
+    options = ["--backend=cpu", "-k", SAME, "-p", "no:cacheprovider", "--durations=0", "--import-mode=importlib"]
     done = run(level, "-m", "pytest", "tests/ops", *options)
     assert done.returncode == 0, done.stdout[-5000:]
 

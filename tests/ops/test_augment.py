@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from dssm.errors import InputError
 from dssm.ops import augment
 from dssm.reference.augment import OPERATIONS, RANGES, plan
 
-BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("augment", name), ModuleType)]
+BACKENDS = backends.available("augment", "cpu")
 NAMES = [operation.__name__ for operation in OPERATIONS]
 PILLOW = {
     "autocontrast": lambda image, _: ImageOps.autocontrast(image),

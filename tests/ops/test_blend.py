@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from types import ModuleType
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from dssm import backends
 from dssm.errors import InputError
 from dssm.ops import blend
 
-BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("blend", name), ModuleType)]
+BACKENDS = backends.available("blend", "cpu")
 DTYPES = [torch.uint8, torch.float32, torch.float64, torch.bfloat16, torch.float16]
 TOLERANCE = {
     torch.uint8: 0,

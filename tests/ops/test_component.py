@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from dssm import backends
 from dssm.errors import InputError
 from dssm.ops import component
 
-BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("component", name), ModuleType)]
+BACKENDS = backends.available("component", "cpu")
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 each_connectivity = pytest.mark.parametrize("connectivity", [4, 8])
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +15,7 @@ from dssm import backends
 from dssm.errors import InputError
 from dssm.ops import rank
 
-BACKENDS = [name for name in ("reference", "cpu") if isinstance(backends.load("rank", name), ModuleType)]
+BACKENDS = backends.available("rank", "cpu")
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 TYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 SPECIAL = [0.0, -0.0, 1.0, -1.0, torch.inf, -torch.inf, 1e-7, -1e-7, 6e4, 1e300, 1e-310]
