@@ -27,6 +27,7 @@ SHARED = {
     "",
     "cpu",
     "gather",
+    "launch",
     "order",
     "philox",
     "product",
