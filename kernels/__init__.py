@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Triton kernels, installed as `dssm.kernels`: each module allocates the results of one op and launches its kernels.
+"""The Triton kernels, installed as `dssm.kernels`: a module allocates the results of an op and launches its kernels.
 
 Names within a kernel: `i_` for a program's place, `b_` for a block of values, `p_` for pointers, `m_` for masks, `s_`
 for strides; constants of the compiler are in capitals.

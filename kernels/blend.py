@@ -6,9 +6,8 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
 from dssm.kernels.launch import flat, launch, tiles
+from torch import Tensor
 
 _BLOCK = 1024  # pixels
 
