@@ -28,8 +28,9 @@ test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
 
+# All levels and wide vectors, or CHECKS="avx2 wide".
 sanitize: $(VENV)/.test
-	.ci/sanitize $(abspath $(BIN))/python
+	.ci/sanitize $(abspath $(BIN))/python $(CHECKS)
 
 bench: $(VENV)/.bench
 	$(BIN)/dssm bench --out docs/performance.json --docs .
