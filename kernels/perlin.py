@@ -30,6 +30,7 @@ def perlin(index: Tensor, size: list[int], seed: int, resolution: list[int], rot
         _perlin_fwd_kernel,
         len(index) * bands(height, width),
         *(index, out, index.stride(0), height, width, seed, *resolution),
+        warps=8,
         fuse=True,
         ROTATE=rotate,
         BAND=BAND,
