@@ -18,7 +18,7 @@ import triton.language as tl
 from dssm.kernels.hog_backward import pixels_backward
 from dssm.kernels.hog_blocks import normalize, normalize_backward
 from dssm.kernels.hog_gradient import strongest, strongest_held
-from dssm.kernels.hog_votes import hard_bins, shared_votes, window
+from dssm.kernels.hog_votes import hard_bins, roles, shared_votes
 from dssm.kernels.launch import launch, tiles
 from dssm.ops.hog import length
 from dssm.reference.hog import resize
@@ -116,7 +116,7 @@ class _Tile:
     """How the cells of an image are dealt out to programs."""
 
     cells: tuple[int, int]  # of a tile, down and across
-    held: tuple[int, int]  # its pixels with their neighbours, (0, 0) where these are too many to be held
+    held: tuple[int, int]  # its rows of pixels with their neighbours, and their pitch; (0, 0) where nothing is held
     strip: tuple[int, int]  # pixels of a cell that vote at once, powers of two
     down: int  # tiles of an image
     across: int
@@ -147,44 +147,38 @@ def _tile(height: int, width: int, bins: int, cell: tuple[int, int], block: tupl
     most_cells, most_blocks = values // max(prod(strip), _power(bins)), values // features
     best, least = None, 0
     for down in range(block[0], rows + 1):
-        held_y = min(down * cell[0] + 2, height)
         step_y = down - block[0] + 1
-        across = min(most_cells // down, most_blocks // step_y + block[1] - 1, columns)
-        if across * cell[1] + 2 > values // held_y and width > values // held_y:
-            across = (values // held_y - 2) // cell[1]
+        pitch = values // (down * cell[0] + 2)
+        pitch = min(1 << pitch.bit_length() >> 1, _power(columns * cell[1] + 2))
+        across = min((pitch - 2) // cell[1], most_cells // down, most_blocks // step_y + block[1] - 1, columns)
         if across < block[1]:
             break
-        step_x = across - block[1] + 1
-        number = tiles(rows - block[0] + 1, step_y), tiles(columns - block[1] + 1, step_x)
-        held = held_y, min(across * cell[1] + 2, width)
-        if best is None or prod(number) * prod(held) < least:
-            best, least = (down, across, held, number), prod(number) * prod(held)
+        number = tiles(rows - block[0] + 1, step_y), tiles(columns - block[1] + 1, across - block[1] + 1)
+        overlap = ((number[i] - 1) * ((block[i] - 1) * cell[i] + 2) for i in range(2))
+        read = (height + next(overlap)) * (width + next(overlap))
+        if best is None or read < least:
+            best, least = (down, across, number), read
     if best is None:  # a block is too large
         cells = _power(prod(block))
         strip_x = min(strip[1], max(values // cells, 1))
         strip_y = min(strip[0], max(values // (cells * strip_x), 1))
         number = rows - block[0] + 1, columns - block[1] + 1
         return _Tile(block, (0, 0), (strip_y, strip_x), *number, blocks=1, features=features, most=1)
-    down, across, held, number = best
-    step_y, step_x = down - block[0] + 1, across - block[1] + 1
-    most = min(values // prod(held), most_cells // (down * across), most_blocks // (step_y * step_x))
-    return _Tile((down, across), held, strip, *number, step_y * step_x, features, 1 << most.bit_length() - 1)
+    down, across, number = best
+    held = down * cell[0] + 2, _power(across * cell[1] + 2)
+    blocks = (down - block[0] + 1) * (across - block[1] + 1)
+    most = min(values // prod(held), most_cells // (down * across), most_blocks // blocks)
+    return _Tile((down, across), held, strip, *number, blocks, features, 1 << most.bit_length() >> 1)
 
 
 @triton.jit
-def _tile_of(place, SIZE: tl.constexpr, batch, tiles_y, tiles_x, TILE: tl.constexpr, BLOCK: tl.constexpr):
+def _tile_of(place, SIZE: tl.constexpr, tiles_y, tiles_x, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """The tile of a place, tiles having SIZE of them: its number in the program, its sample and its first cell."""
-    within = place // SIZE if TILE[2] > 1 else 0
+    within = tl.minimum(place // SIZE, TILE[2] - 1) if TILE[2] > 1 else 0
     i_tile = tl.program_id(0) * TILE[2] + within
     row = i_tile // tiles_x % tiles_y * (TILE[0] - BLOCK[0] + 1)
     column = i_tile % tiles_x * (TILE[1] - BLOCK[1] + 1)
     return within, (i_tile // (tiles_y * tiles_x)).to(tl.int64), row, column
-
-
-@triton.jit
-def _first_held(first_cell, CELL: tl.constexpr, HELD: tl.constexpr, size):
-    """Along an axis: the first pixel that a tile holds."""
-    return tl.maximum(tl.minimum(first_cell * CELL - 1, size - HELD), 0)
 
 
 @triton.jit
@@ -211,29 +205,34 @@ def _windowed(
     STRIP: tl.constexpr,
     SHAPE: tl.constexpr,
 ):
-    """(blocks, features): the votes of the blocks' pixels, weighted for the cells around them."""
+    """(blocks, features): the votes of the blocks' pixels, weighted for the cells around them.
+
+    A pixel's weight for a target among the block's cells is a product: rows of cells are added up first, then columns.
+    """
     lower, upper, to_lower, to_upper = votes
     REAL: tl.constexpr = to_lower.dtype
+    role_y, weights_y = roles(strip_y + tl.arange(0, STRIP[0]), 0, CELL, BLOCK, REAL)
+    role_x, weights_x = roles(strip_x + tl.arange(0, STRIP[2]), 1, CELL, BLOCK, REAL)
+    cell = tl.broadcast_to(tl.arange(0, STRIP[1])[:, None], STRIP[1], STRIP[2])
     feature = tl.arange(0, SHAPE[1])[None, :]
-    cell = tl.arange(0, STRIP[1])
-    y, x = strip_y + tl.arange(0, STRIP[0]), strip_x + tl.arange(0, STRIP[2])
+    ROLES: tl.constexpr = role_x.shape[0]
+    COLUMN: tl.constexpr = BLOCK[0] * BINS  # features of a column of a block's cells
+    first = corner[:, None] * ROLES + tl.minimum(feature // COLUMN, BLOCK[1] - 1) * BLOCK[1]
     sums = tl.zeros(SHAPE, REAL)
     for i in range(BINS):
         of_bin = tl.reshape(tl.where(lower == i, to_lower, 0) + tl.where(upper == i, to_upper, 0), STRIP)
-        for target_y in range(BLOCK[0]):
+        for target in range(BLOCK[0]):
             rows = tl.zeros((STRIP[1], STRIP[2]), REAL)
             for cell_y in range(BLOCK[0]):
-                weights = window(cell_y * CELL[0] + y, target_y, 0, CELL, BLOCK, REAL)
-                added = tl.sum(of_bin * weights[:, None, None], 0)
-                below = tl.minimum(cell + cell_y * TILE[1], STRIP[1] - 1)
-                rows += tl.gather(added, tl.broadcast_to(below[:, None], STRIP[1], STRIP[2]), 0)
-            for target_x in range(BLOCK[1]):
-                total = tl.zeros((SHAPE[0],), REAL)
-                for cell_x in range(BLOCK[1]):
-                    weights = window(cell_x * CELL[1] + x, target_x, 1, CELL, BLOCK, REAL)
-                    total += tl.gather(tl.sum(rows * weights[None, :], 1), corner + cell_x, 0)
-                place = (target_x * BLOCK[0] + target_y) * BINS + i
-                sums = tl.where(feature == place, total[:, None], sums)
+                weight = tl.sum(tl.where(role_y[None, :] == target * BLOCK[0] + cell_y, weights_y, 0), 1)
+                added = tl.sum(of_bin * weight[:, None, None], 0)
+                rows += tl.gather(added, tl.minimum(cell + cell_y * TILE[1], STRIP[1] - 1), 0)
+            columns = tl.ravel(tl.sum(rows[:, :, None] * weights_x[None, :, :], 1))  # (cells, roles)
+            total = tl.zeros(SHAPE, REAL)
+            for cell_x in range(BLOCK[1]):
+                total += tl.reshape(tl.gather(columns, tl.ravel(first + cell_x * (ROLES + 1)), 0), SHAPE)
+            here = (feature % COLUMN == target * BINS + i) & (feature < COLUMN * BLOCK[1])
+            sums = tl.where(here, total, sums)
     return sums
 
 
@@ -255,7 +254,7 @@ def _hog_fwd_kernel(
     s_image_y,
     s_image_x,
     TILE: tl.constexpr,  # rows and columns of cells, tiles of a program
-    HELD: tl.constexpr,  # rows and columns of pixels of a tile, pixels of the program
+    HELD: tl.constexpr,  # rows of pixels of a tile, their pitch, pixels of the program
     STRIP: tl.constexpr,  # rows of a cell, cells of the program, columns of a cell
     SHAPE: tl.constexpr,  # blocks of the program, features
     EXACT: tl.constexpr,
@@ -270,30 +269,24 @@ def _hog_fwd_kernel(
 ):
     """Normalised blocks; or their gradient before they were normalised, where that of the features is given."""
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
+    number = tl.minimum(batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2])  # of tiles, in the last program
     size, source, strides = (height, width), (source_height, source_width), (s_image_y, s_image_x)
 
-    # The program's blocks: where they begin among its cells, and where their features are stored.
+    # The first cell of each of the program's blocks.
     STEP: tl.constexpr = (TILE[0] - BLOCK[0] + 1, TILE[1] - BLOCK[1] + 1)
-    COUNT: tl.constexpr = BLOCK[0] * BLOCK[1] * BINS
-    block, feature = tl.arange(0, SHAPE[0]), tl.arange(0, SHAPE[1])
-    within, sample, row, column = _tile_of(block, STEP[0] * STEP[1], batch, tiles_y, tiles_x, TILE, BLOCK)
-    m_block = (block < STEP[0] * STEP[1] * TILE[2]) & (sample < batch)
+    block = tl.arange(0, SHAPE[0])
+    m_block = block < STEP[0] * STEP[1] * number
+    within, sample, row, column = _tile_of(block, STEP[0] * STEP[1], tiles_y, tiles_x, TILE, BLOCK)
     down, across = block // STEP[1] % STEP[0], block % STEP[1]
     corner = tl.where(m_block, (within * TILE[0] + down) * TILE[1] + across, 0)
-    row, column = row + down, column + across
-    rows, columns = height // CELL[0] - BLOCK[0] + 1, width // CELL[1] - BLOCK[1] + 1
-    m_block = m_block & (row < rows) & (column < columns)
-    place = sample * rows * columns + (column * rows + row if OPENCV else row * columns + column)
-    place = place[:, None] * COUNT + feature[None, :]
-    m_feature = m_block[:, None] & (feature < COUNT)[None, :]
 
     # The pixels that vote, a strip of every cell at a time: (row within the cell, cell, column within the cell).
     pixel = tl.arange(0, STRIP[0] * STRIP[1] * STRIP[2])
     cell = pixel // STRIP[2] % STRIP[1]
-    of, sample, first_row, first_column = _tile_of(cell, TILE[0] * TILE[1], batch, tiles_y, tiles_x, TILE, BLOCK)
+    of, sample, first_row, first_column = _tile_of(cell, TILE[0] * TILE[1], tiles_y, tiles_x, TILE, BLOCK)
     row, column = first_row + cell // TILE[1] % TILE[0], first_column + cell % TILE[1]
-    m_cell = (cell < TILE[0] * TILE[1] * TILE[2]) & (sample < batch)
-    m_cell = m_cell & (row < height // CELL[0]) & (column < width // CELL[1])
+    m_cell = cell < TILE[0] * TILE[1] * number
+    m_cell &= (row < height // CELL[0]) & (column < width // CELL[1])
     if OPENCV:
         sums = tl.zeros(SHAPE, REAL)
     else:
@@ -305,34 +298,42 @@ def _hog_fwd_kernel(
             y, x = row * CELL[0] + in_y, column * CELL[1] + in_x
             p_sample = p_image + sample * s_image_b
             if HELD[0] > 0:
-                from_y = _first_held(first_row, CELL[0], HELD[0], height)
-                from_x = _first_held(first_column, CELL[1], HELD[1], width)
-                at = (of * HELD[0] + y - from_y) * HELD[1] + x - from_x
                 held = tl.arange(0, HELD[2])
-                _, held_sample, held_row, held_column = _tile_of(
-                    held, HELD[0] * HELD[1], batch, tiles_y, tiles_x, TILE, BLOCK
-                )
-                held_y = _first_held(held_row, CELL[0], HELD[0], height) + held // HELD[1] % HELD[0]
-                held_x = _first_held(held_column, CELL[1], HELD[1], width) + held % HELD[1]
-                m_held = (held < HELD[0] * HELD[1] * TILE[2]) & (held_sample < batch)
-                m_held = m_held & (held_y + 1 >= held_row * CELL[0]) & (held_x + 1 >= held_column * CELL[1])
+                _, held_sample, held_y, held_x = _tile_of(held, HELD[0] * HELD[1], tiles_y, tiles_x, TILE, BLOCK)
+                held_y = held_y * CELL[0] - 1 + held // HELD[1] % HELD[0]
+                held_x = held_x * CELL[1] - 1 + held % HELD[1]
+                m_held = (held < HELD[0] * HELD[1] * number) & (held % HELD[1] < TILE[1] * CELL[1] + 2)
+                m_held &= (held_y >= 0) & (held_y < height) & (held_x >= 0) & (held_x < width)
+                at_y = cell // TILE[1] % TILE[0] * CELL[0] + 1 + tl.minimum(in_y, CELL[0] - 1)
+                at_x = cell % TILE[1] * CELL[1] + 1 + tl.minimum(in_x, CELL[1] - 1)
+                at = (of * HELD[0] + at_y) * HELD[1] + at_x
                 p_sample = p_image + held_sample * s_image_b
-                best = strongest_held(
+                dy, dx, _ = strongest_held(
                     *(p_sample, channels, s_image_c, held_y, held_x, m_held, at, HELD[1], y, x, m_pixel),
                     *(size, source, strides, REAL, SQRT, RESIZE),
                 )
             else:
-                best = strongest(
+                dy, dx, _ = strongest(
                     *(p_sample, channels, s_image_c, y, x, m_pixel, size, source, strides, REAL, SQRT, RESIZE)
                 )
-            magnitude = tl.where(m_pixel, tl.sqrt(best[2]), 0)
+            magnitude = tl.where(m_pixel, tl.sqrt(dy * dy + dx * dx), 0)
             if OPENCV:
-                votes = shared_votes(best[0], best[1], magnitude, BINS)
+                votes = shared_votes(dy, dx, magnitude, BINS)
                 sums += _windowed(votes, strip_y, strip_x, corner, BINS, CELL, BLOCK, TILE, STRIP, SHAPE)
             else:
-                sums += _histograms(magnitude, hard_bins(best[0], best[1], BINS), BINS, SPREAD, STRIP)
+                sums += _histograms(magnitude, hard_bins(dy, dx, BINS), BINS, SPREAD, STRIP)
 
-    if not OPENCV:  # the blocks pick their cells
+    # What the blocks pick of their cells, and where it is stored.
+    COUNT: tl.constexpr = BLOCK[0] * BLOCK[1] * BINS
+    feature = tl.arange(0, SHAPE[1])
+    within, sample, row, column = _tile_of(block, STEP[0] * STEP[1], tiles_y, tiles_x, TILE, BLOCK)
+    row, column = row + down, column + across
+    rows, columns = height // CELL[0] - BLOCK[0] + 1, width // CELL[1] - BLOCK[1] + 1
+    m_block &= (row < rows) & (column < columns)
+    place = sample * rows * columns + (column * rows + row if OPENCV else row * columns + column)
+    place = place[:, None] * COUNT + feature[None, :]
+    m_feature = m_block[:, None] & (feature < COUNT)[None, :]
+    if not OPENCV:
         of_block = feature // BINS
         picked = corner[:, None] + (of_block // BLOCK[1] * TILE[1] + of_block % BLOCK[1])[None, :]
         picked = tl.where(m_feature, (feature % BINS)[None, :] * STRIP[1] + picked, 0)

@@ -89,13 +89,13 @@ def _hog_votes_bwd_kernel(
     size, strides = (height, width), (s_image_y, s_image_x)
     sample, place, y, x, m_pixel = _pixels_of(height, width, PIXELS)
     p_image += sample * s_image_b
-    dy, dx, square, channel = strongest(
+    dy, dx, channel = strongest(
         p_image, channels, s_image_c, y, x, m_pixel, size, size, strides, REAL, SQRT, False
     )
     rows, columns = height // CELL[0] - BLOCK[0] + 1, width // CELL[1] - BLOCK[1] + 1
     COUNT: tl.constexpr = BLOCK[0] * BLOCK[1] * BINS
     p_blocks += sample * rows * columns * COUNT
-    magnitude = tl.sqrt(square)
+    magnitude = tl.sqrt(dy * dy + dx * dx)
     if OPENCV:
         lower, upper, _, _ = shared_votes(dy, dx, magnitude, BINS)
     else:
@@ -124,7 +124,7 @@ def _hog_votes_bwd_kernel(
     if OPENCV:
         back_y, back_x = shared_votes_backward(dy, dx, magnitude, by_lower, by_upper, BINS)
     else:
-        pull = by_lower / (CELL[0] * CELL[1]) / tl.where(square == 0, 1, magnitude)
+        pull = by_lower / (CELL[0] * CELL[1]) / tl.where(magnitude == 0, 1, magnitude)
         back_y, back_x = dy * pull, dx * pull
     # Across a border of the image the difference is constant.
     back_y = tl.where((y > 0) & (y + 1 < height), back_y, 0)

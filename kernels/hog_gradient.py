@@ -20,8 +20,7 @@ def pixels(p_plane, y, x, mask, size, source, strides, REAL: tl.constexpr, SQRT:
     if RESIZE:
         b_value = resized(p_plane, y, x, mask, size, source, strides, REAL)
     else:
-        place = y.to(tl.int64) * strides[0] + x.to(tl.int64) * strides[1]
-        b_value = tl.load(p_plane + place, mask=mask, other=0).to(REAL)
+        b_value = tl.load(p_plane + (y * strides[0] + x * strides[1]), mask=mask, other=0).to(REAL)
     return root(b_value) if SQRT else b_value
 
 
@@ -32,16 +31,11 @@ def has_neighbours(y, x, mask, size):
 
 
 @triton.jit
-def take_stronger(best, dy, dx, channel):
-    """The larger one of two differences (dy, dx, dy^2 + dx^2, channel); the first of equals, or the first NaN."""
-    square = dy * dy + dx * dx
-    stronger = (square > best[2]) | ((square != square) & (best[2] == best[2]))
-    return (
-        tl.where(stronger, dy, best[0]),
-        tl.where(stronger, dx, best[1]),
-        tl.where(stronger, square, best[2]),
-        tl.where(stronger, channel, best[3]),
-    )
+def _stronger(best, dy, dx, channel):
+    """The larger one of two differences (dy, dx, channel); the first of equals, or the first NaN."""
+    square, most = dy * dy + dx * dx, best[0] * best[0] + best[1] * best[1]
+    stronger = (square > most) | ((square != square) & (most == most))
+    return tl.where(stronger, dy, best[0]), tl.where(stronger, dx, best[1]), tl.where(stronger, channel, best[2])
 
 
 @triton.jit
@@ -59,17 +53,16 @@ def strongest(
     SQRT: tl.constexpr,
     RESIZE: tl.constexpr,
 ):
-    """dy, dx, dy^2 + dx^2 and the channel at (y, x), every neighbour being read."""
+    """dy, dx and the channel at (y, x), every neighbour being read."""
     m_y, m_x = has_neighbours(y, x, mask, size)
-    zero = tl.zeros(y.shape, REAL)
-    best = (zero, zero, zero - 1, tl.zeros(y.shape, tl.int32))
+    best = (tl.zeros(y.shape, REAL), tl.zeros(y.shape, REAL), tl.zeros(y.shape, tl.int32))
     channel = 0
     for _ in range(channels):
         below = pixels(p_image, y + 1, x, m_y, size, source, strides, REAL, SQRT, RESIZE)
         above = pixels(p_image, y - 1, x, m_y, size, source, strides, REAL, SQRT, RESIZE)
         right = pixels(p_image, y, x + 1, m_x, size, source, strides, REAL, SQRT, RESIZE)
         left = pixels(p_image, y, x - 1, m_x, size, source, strides, REAL, SQRT, RESIZE)
-        best = take_stronger(best, below - above, right - left, channel)
+        best = _stronger(best, below - above, right - left, channel)
         p_image += s_channel
         channel += 1
     return best
@@ -83,8 +76,8 @@ def strongest_held(
     held_y,
     held_x,
     m_held,
-    place,
-    pitch: tl.constexpr,
+    at,
+    PITCH: tl.constexpr,
     y,
     x,
     mask,
@@ -95,18 +88,15 @@ def strongest_held(
     SQRT: tl.constexpr,
     RESIZE: tl.constexpr,
 ):
-    """The same, every pixel (held_y, held_x) being read once; (y, x) is held at `place`, its lower one `pitch` on."""
+    """The same, each pixel (held_y, held_x) being read once; (y, x) is held at `at`, its lower one PITCH further on."""
     m_y, m_x = has_neighbours(y, x, mask, size)
-    below, above = tl.where(m_y, place + pitch, 0), tl.where(m_y, place - pitch, 0)
-    right, left = tl.where(m_x, place + 1, 0), tl.where(m_x, place - 1, 0)
-    zero = tl.zeros(y.shape, REAL)
-    best = (zero, zero, zero - 1, tl.zeros(y.shape, tl.int32))
+    best = (tl.zeros(y.shape, REAL), tl.zeros(y.shape, REAL), tl.zeros(y.shape, tl.int32))
     channel = 0
     for _ in range(channels):
         held = pixels(p_image, held_y, held_x, m_held, size, source, strides, REAL, SQRT, RESIZE)
-        dy = tl.where(m_y, tl.gather(held, below, 0) - tl.gather(held, above, 0), 0)
-        dx = tl.where(m_x, tl.gather(held, right, 0) - tl.gather(held, left, 0), 0)
-        best = take_stronger(best, dy, dx, channel)
+        dy = tl.gather(held, at + PITCH, 0) - tl.gather(held, at - PITCH, 0)
+        dx = tl.gather(held, at + 1, 0) - tl.gather(held, at - 1, 0)
+        best = _stronger(best, tl.where(m_y, dy, 0), tl.where(m_x, dx, 0), channel)
         p_image += s_channel
         channel += 1
     return best

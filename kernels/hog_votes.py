@@ -93,3 +93,15 @@ def window(place, target, AXIS: tl.constexpr, CELL: tl.constexpr, BLOCK: tl.cons
     away = place.to(REAL) - BLOCK[AXIS] * CELL[AXIS] / 2
     SIGMA: tl.constexpr = (BLOCK[0] * CELL[0] + BLOCK[1] * CELL[1]) / 8
     return tl.maximum(hat, 0) * tl.exp(-away * away / (2 * SIGMA * SIGMA))
+
+
+@triton.jit
+def roles(place, AXIS: tl.constexpr, CELL: tl.constexpr, BLOCK: tl.constexpr, REAL: tl.constexpr):
+    """Roles of a cell in the blocks around it, and the weights (N, roles) of its pixels along one axis.
+
+    Role target * BLOCK + i is that of the block's cell i, which votes for the block's cell `target`.
+    """
+    COUNT: tl.constexpr = BLOCK[AXIS]
+    role = tl.arange(0, triton.next_power_of_2(COUNT * COUNT))
+    within = (role % COUNT * CELL[AXIS])[None, :] + place[:, None]
+    return role, window(within, (role // COUNT)[None, :], AXIS, CELL, BLOCK, REAL)
