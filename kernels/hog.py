@@ -24,8 +24,8 @@ from dssm.ops.hog import length
 from dssm.reference.hog import resize
 from torch import Tensor
 
-_VALUES = 8192  # float32 of each kind that a program holds
-_WARPS = 8
+_VALUES = 8192  # float32 of each kind that a program holds, 16 of a thread
+_WARPS = 16
 
 
 def hog(
@@ -85,9 +85,10 @@ def _blocks(
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
     exact = image.dtype == torch.uint8 and sqrt and not opencv and not size
     exact = exact or image.dtype == torch.float64
+    values = _VALUES >> exact + bool(size)  # twice as many registers for a float64, and for what resizing needs
     batch, channels, *source = image.shape
     height, width = size or source
-    tile = _tile(height, width, bins, tuple(cell), tuple(block), _VALUES // 2 if exact else _VALUES)
+    tile = _tile(height, width, bins, tuple(cell), tuple(block), values)
     together = tile.together(batch)
     launch(
         _hog_fwd_kernel,
@@ -299,8 +300,8 @@ def _hog_fwd_kernel(
             p_sample = p_image + sample * s_image_b
             if HELD[0] > 0:
                 held = tl.arange(0, HELD[2])
-                _, held_sample, held_y, held_x = _tile_of(held, HELD[0] * HELD[1], tiles_y, tiles_x, TILE, BLOCK)
-                held_y = held_y * CELL[0] - 1 + held // HELD[1] % HELD[0]
+                tile, held_sample, held_y, held_x = _tile_of(held, HELD[0] * HELD[1], tiles_y, tiles_x, TILE, BLOCK)
+                held_y = held_y * CELL[0] - 1 + held // HELD[1] - tile * HELD[0]
                 held_x = held_x * CELL[1] - 1 + held % HELD[1]
                 m_held = (held < HELD[0] * HELD[1] * number) & (held % HELD[1] < TILE[1] * CELL[1] + 2)
                 m_held &= (held_y >= 0) & (held_y < height) & (held_x >= 0) & (held_x < width)

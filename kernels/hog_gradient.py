@@ -90,12 +90,14 @@ def strongest_held(
 ):
     """The same, each pixel (held_y, held_x) being read once; (y, x) is held at `at`, its lower one PITCH further on."""
     m_y, m_x = has_neighbours(y, x, mask, size)
+    # All four by one gather: the pixels go into shared memory once.
+    neighbours = tl.join(tl.join(at - PITCH, at - 1), tl.join(at + PITCH, at + 1))
     best = (tl.zeros(y.shape, REAL), tl.zeros(y.shape, REAL), tl.zeros(y.shape, tl.int32))
     channel = 0
     for _ in range(channels):
         held = pixels(p_image, held_y, held_x, m_held, size, source, strides, REAL, SQRT, RESIZE)
-        dy = tl.gather(held, at + PITCH, 0) - tl.gather(held, at - PITCH, 0)
-        dx = tl.gather(held, at + 1, 0) - tl.gather(held, at - 1, 0)
+        before, after = tl.split(tl.reshape(tl.gather(held, tl.ravel(neighbours), 0), neighbours.shape))
+        dy, dx = tl.split(after - before)
         best = _stronger(best, tl.where(m_y, dy, 0), tl.where(m_x, dx, 0), channel)
         p_image += s_channel
         channel += 1
