@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+
+from dssm.backends import INTERPRETED
 
 # Agreement of two backends, or with an oracle, that computed in this dtype: (relative, absolute).
 TOLERANCE = {
@@ -32,6 +35,22 @@ LAYOUTS = {
     "sliced": _sliced,
     "expanded": lambda x: x[:1].expand(x.shape),  # stride 0: all samples are the first
 }
+
+
+@pytest.fixture(scope="package", autouse=INTERPRETED)
+def _quick_interpreter() -> Iterator[None]:
+    """Triton's interpreter patches its language anew for every call of a function: half of its time, and once will do."""
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+        if tl.core.is_builtin(tl.core.load):
+            interpreter._patch_lang(function.fn)
+        return function.rewrite()(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(interpreter.InterpretedFunction, "__call__", call)
+        yield
 
 
 @pytest.fixture(scope="package", autouse=True)
