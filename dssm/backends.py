@@ -96,6 +96,13 @@ def choose(op: str, device: torch.device | str, backend: str | None = None) -> t
     return _choose(op, torch.device(device).type, _wanted(backend))
 
 
+def next_best(op: str, device: torch.device, backend: str) -> ModuleType:
+    """The module that runs `op` on `device` where `backend` cannot: for sizes that it does not take, say."""
+    order = _order(device.type)
+    modules = (load(op, name) for name in order[order.index(backend) + 1 :])
+    return next(module for module in modules if isinstance(module, ModuleType))
+
+
 def implementation(op: str, device: torch.device, backend: str | None) -> Callable:
     """The function of the chosen backend."""
     return getattr(choose(op, device, backend)[1], op)
