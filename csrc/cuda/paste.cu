@@ -38,20 +38,22 @@ __device__ void find_noise_mask(const BitMask& mask, void* memory, uint64_t inde
   const int capacity = Components::bytes(cells) / static_cast<int>(sizeof(float2));
   const Noise noise(lattice, settings.seed, index, static_cast<float2*>(memory), capacity);
 
-  noise.tabulate();
-  __syncthreads();
-  float level = settings.threshold;
-  const float peak = block_max(set_above(mask, noise, level, INFINITY));
-  if (!(peak > level)) {
-    level = peak - 0.1f * fabsf(peak);
-    set_above(mask, noise, level, peak);
-  }
+  float level = settings.threshold, peak = INFINITY;
   bool risen = false;
-  for (int step = 0;; ++step) {
+  for (int moves = 0;;) {
+    noise.tabulate();  // anew, for its place was that of labels
     __syncthreads();
+    const float highest = block_max(set_above(mask, noise, level, peak));
+    if (peak == INFINITY) {
+      peak = highest;
+      if (!(peak > level)) {
+        level = peak - 0.1f * fabsf(peak);
+        continue;
+      }
+    }
     const int area = components.keep_largest();
     __syncthreads();
-    if (step == kPasteSteps) return;
+    if (moves++ == kPasteSteps) return;
     if (area > most) {
       level += (peak - level) / 4;
       risen = true;
@@ -60,9 +62,6 @@ __device__ void find_noise_mask(const BitMask& mask, void* memory, uint64_t inde
     } else {
       return;
     }
-    noise.tabulate();  // its place was that of labels
-    __syncthreads();
-    set_above(mask, noise, level, peak);
   }
 }
 

@@ -27,7 +27,7 @@ from dssm._native import TYPES
 ORDERS = FORWARD, REVERSED, SHUFFLED = range(3)  # in which blocks and threads run; shuffled ones take turns
 
 
-class Mistakes(AssertionError):
+class KernelError(AssertionError):
     """What a launch did that no correct kernel does, a line per finding."""
 
 
@@ -43,7 +43,7 @@ class Emulator:
         self._control.emulator_take_findings.restype = ctypes.c_char_p
 
     def launch(self, kernel: Callable, _: torch.device, *arguments: Any) -> None:
-        """In place of dssm.cuda.launch. Raises Mistakes if there were any."""
+        """In place of dssm.cuda.launch. Raises KernelError if there were any."""
         order, seed = next(self.schedules)
         self._control.emulator_schedule(order, seed, ctypes.c_long(self.accesses))
         self._control.emulator_forget_regions()
@@ -56,7 +56,7 @@ class Emulator:
         except RuntimeError as error:  # a launch that was given up
             failure = error
         if findings := self._control.emulator_take_findings().decode():
-            raise Mistakes(re.sub(r" at \+(0x[0-9a-f]+)", self._line, findings)) from failure
+            raise KernelError(re.sub(r" at \+(0x[0-9a-f]+)", self._line, findings)) from failure
         if failure:
             raise failure
 
