@@ -104,6 +104,13 @@ def _choose(op: str, device: str, backend: str, _environment: str) -> tuple[str,
     return name, module
 
 
+def next_best(op: str, device: torch.device, backend: str) -> ModuleType:
+    """The module that runs `op` on `device` where `backend` cannot: for sizes that it does not take, say."""
+    order = _order(device.type)
+    modules = (load(op, name) for name in order[order.index(backend) + 1 :])
+    return next(module for module in modules if isinstance(module, ModuleType))
+
+
 def implementation(op: str, device: torch.device, backend: str | None) -> Callable:
     """The function of the chosen backend."""
     return getattr(choose(op, device, backend)[1], op)

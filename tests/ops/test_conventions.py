@@ -25,6 +25,8 @@ from dssm.errors import BackendError
 ROOT = Path(__file__).parents[2]
 SHARED = {
     "",
+    "bind",
+    "block",
     "cpu",
     "gather",
     "launch",
