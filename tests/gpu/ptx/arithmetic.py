@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .machine import Machine
-from .parse import Instruction, UnknownPtx
+from .parse import Instruction, UnknownPtxError
 from .table import executes
 from .values import bits, flushed, is_float
 
@@ -37,7 +37,7 @@ def _result(machine: Machine, instruction: Instruction, value: np.ndarray, mask:
         value = flushed(value)
     if "sat" in instruction.modifiers:
         if not is_float(instruction.type):
-            raise UnknownPtx(str(instruction))
+            raise UnknownPtxError(str(instruction))
         value = np.where(np.isnan(value), 0, np.clip(value, 0, 1)).astype(value.dtype)
     machine.write(instruction.operands[0], value, instruction.type, mask)
 

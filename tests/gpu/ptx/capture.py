@@ -60,8 +60,8 @@ def launching(on_launch: Callable[[Launch], None], capability: int = 80) -> Iter
     """Inside, kernels are compiled for a compute capability and handed to `on_launch` instead of being launched."""
     run = JITFunction.run
 
-    def hand_over(self: JITFunction, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
-        kernel = run(self, *arguments, grid=grid, warmup=True, **options)
+    def hand_over(self: JITFunction, *arguments: Any, grid: Any, **options: Any) -> Any:
+        kernel = run(self, *arguments, grid=grid, **(options | {"warmup": True}))
         given = dict(zip(self.arg_names, arguments, strict=False)) | options
         signature = {name: type for name, type in kernel.src.signature.items() if type != "constexpr"}
         on_launch(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from .machine import Machine
-from .parse import Instruction, UnknownPtx
+from .parse import Instruction, UnknownPtxError
 from .table import executes
 from .values import bits, decode, flushed, is_float
 
@@ -34,7 +34,7 @@ def _converted(value: np.ndarray, of: str, to: str, modifiers: tuple[str, ...]) 
         return _to_float(value, to, modifiers)
     if is_float(of):
         if integral is None:
-            raise UnknownPtx(f"a float becomes an integer without a rounding: {modifiers}")
+            raise UnknownPtxError(f"a float becomes an integer without a rounding: {modifiers}")
         return _clamped(value, to)
     if "sat" in modifiers:
         lowest, highest = _limits(to)
@@ -52,7 +52,7 @@ def _to_float(value: np.ndarray, to: str, modifiers: tuple[str, ...]) -> np.ndar
     if direction is None:
         return value if to in ("bf16", "bf16x2", "tf32") else value.astype(decode(np.zeros(1, np.uint64), to).dtype)
     if to not in ("f16", "f32", "f64"):
-        raise UnknownPtx(f"a conversion to {to} by {direction}")
+        raise UnknownPtxError(f"a conversion to {to} by {direction}")
     nearest = value.astype(f"f{bits(to) // 8}")
     towards = nearest.dtype.type(_DIRECTIONS[direction])
     exact = value.astype(np.longdouble)
@@ -77,5 +77,3 @@ def _clamped(value: np.ndarray, to: str) -> np.ndarray:
     inside = (number >= lowest) & (number < float(highest + 1))
     limit = np.where(number < lowest, np.array(lowest, kind), np.array(highest, kind))
     return np.where(inside, np.where(inside, number, 0).astype(kind), limit)
-
-

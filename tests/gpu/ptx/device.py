@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device made of NumPy: wrappers that launch Triton kernels on CPU tensors get their results from compiled PTX."""
+"""A device made of NumPy: ops on CPU tensors launch their Triton kernels, and get what the compiled PTX computes."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from triton.runtime.jit import JITFunction
+
+from dssm import backends, kernels
 
 from .capture import Launch, launching
 from .parse import parse
@@ -19,9 +25,10 @@ _SCALARS = {"fp32": np.float32, "fp64": np.float64, "i1": np.uint8, "u1": np.uin
 
 @contextmanager
 def numpy_device(edit: Callable[[str], str] | None = None) -> Iterator[list[str]]:
-    """Inside, a launch compiles for sm_80 and executes the PTX at once; yields the names of the kernels that ran.
+    """Inside, backend "triton" runs on CPU tensors: a launch compiles for sm_80 and executes the PTX at once.
 
-    What torch.empty allocates is filled with NaN and the largest integers first. `edit` changes the PTX.
+    Yields the names of the kernels that ran. What torch.empty allocates is filled with NaN and the largest integers
+    first. `edit` changes the PTX.
     """
     ran: list[str] = []
 
@@ -31,12 +38,23 @@ def numpy_device(edit: Callable[[str], str] | None = None) -> Iterator[list[str]
         ran.append(launch.name)
 
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)  # fills what is allocated
+    torch._C._set_deterministic_algorithms(True)  # fills what is allocated; the public one imports the compiler
     try:
-        with launching(execute):
+        with launching(execute), patch.object(backends, "INTERPRETED", True):
             yield ran
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch._C._set_deterministic_algorithms(before)
+        backends._choose.cache_clear()
+
+
+def kernels_of(op: str) -> set[str]:
+    """The names of all kernels in the files of an op."""
+    found = set()
+    for module in pkgutil.iter_modules(kernels.__path__):
+        if module.name.partition("_")[0] == op:
+            members = vars(importlib.import_module(f"{kernels.__name__}.{module.name}"))
+            found |= {name for name, value in members.items() if isinstance(value, JITFunction)}
+    return {name for name in found if name.endswith("_kernel")}
 
 
 def _parameter(type: str, value: Any) -> Pointer | int:

@@ -7,13 +7,13 @@ import numpy as np
 
 from . import arithmetic, conversion, movement, warp  # noqa: F401  (they fill the table)
 from .machine import Machine
-from .parse import Instruction, UnknownPtx
+from .parse import Instruction, UnknownPtxError
 from .table import TABLE
 
 
 def execute(machine: Machine, instruction: Instruction, mask: np.ndarray) -> None:
-    """Do an instruction in the lanes of the mask. Raises UnknownPtx with its text where it is not in the table."""
+    """Do an instruction in the lanes of the mask. Raises UnknownPtxError with its text where it is not in the table."""
     handler, modifiers = TABLE.get(instruction.opcode, (None, frozenset()))
     if handler is None or not modifiers.issuperset(instruction.modifiers):
-        raise UnknownPtx(str(instruction))
+        raise UnknownPtxError(str(instruction))
     handler(machine, instruction, mask)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from .memory import Global, Lanes, Own
-from .parse import Instruction, Kernel, UnknownPtx
+from .parse import Instruction, Kernel, UnknownPtxError
 from .values import container, decode, encode, extended
 
 _NUMBER = re.compile(r"-?(0[xX][0-9a-fA-F]+|\d+)U?$")
@@ -103,18 +103,18 @@ class Machine:
             return int(real[1], 16)
         if _NUMBER.match(text):
             return int(text.rstrip("U"), 0) & (2**64 - 1)
-        raise UnknownPtx(f"operand {text}")
+        raise UnknownPtxError(f"operand {text}")
 
     def _garbage(self, register: str) -> np.ndarray:
         noise = self.ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(0xD1B54A32D192ED03)
         kind = container(self._type(register))
-        return (noise >> np.uint64(20)) % np.uint64(2) == 0 if kind == bool else noise.astype(kind)
+        return (noise >> np.uint64(20)) % np.uint64(2) == 0 if kind.kind == "b" else noise.astype(kind)
 
     def _type(self, register: str) -> str:
         types = self.kernel.registers
         found = types.get(register) or types.get(register.rstrip("0123456789"))
         if found is None:
-            raise UnknownPtx(f"register {register}")
+            raise UnknownPtxError(f"register {register}")
         return found
 
 

@@ -13,7 +13,7 @@ _GUARD = 1 << 16  # bytes between two tensors, which no thread may touch
 _BASE = 1 << 46  # far from zero, so that a pointer cut to 32 bits is noticed
 
 
-class Finding(Exception):
+class KernelError(Exception):
     """The kernel does something that it must not do; the message says which thread, where and what."""
 
 
@@ -42,7 +42,7 @@ class Memory:
         self.accesses = Accesses(size) if races else None
 
     def place(self, addresses: np.ndarray, size: int, lanes: Lanes) -> np.ndarray:
-        """(N,) places of the first byte. Raises Finding where one of `size` bytes is out of bounds."""
+        """(N,) places of the first byte. Raises KernelError where one of `size` bytes is out of bounds."""
         raise NotImplementedError
 
     def load(self, addresses: np.ndarray, width: int, count: int, lanes: Lanes, ordered: bool = False) -> np.ndarray:
@@ -64,7 +64,7 @@ class Memory:
         view[targets] = values
         lost = (view[targets] != values).any(1)
         if lost.any() and not ordered:
-            raise Finding(f"{lanes.name(lost.argmax())} and another store different values in {self.kind} memory")
+            raise KernelError(f"{lanes.name(lost.argmax())} and another store different values in {self.kind} memory")
         if self.initialised is not None:
             self.initialised[touched] = True
         if self.accesses and not ordered:
@@ -99,14 +99,14 @@ class Memory:
     def _checked(self, addresses: np.ndarray, size: int, lanes: Lanes) -> np.ndarray:
         wrong = addresses % size != 0
         if wrong.any():
-            raise Finding(f"{lanes.name(wrong.argmax())}: {size} bytes of {self.kind} memory at an odd address")
+            raise KernelError(f"{lanes.name(wrong.argmax())}: {size} bytes of {self.kind} memory at an odd address")
         return self.place(addresses, size, lanes)
 
     def _check_initialised(self, touched: np.ndarray, lanes: Lanes) -> None:
         if self.initialised is not None:
             unknown = ~self.initialised[touched].all(1)
             if unknown.any():
-                raise Finding(f"{lanes.name(unknown.argmax())} reads {self.kind} memory that nobody has written")
+                raise KernelError(f"{lanes.name(unknown.argmax())} reads {self.kind} memory that nobody has written")
 
 
 class Global(Memory):
@@ -143,7 +143,7 @@ class Global(Memory):
         inside &= self.allowed[clipped] & self.allowed[clipped + size - 1]
         if not inside.all():
             wrong = int((~inside).argmax())
-            raise Finding(f"{lanes.name(wrong)}: {size} bytes of global memory {self._where(int(offsets[wrong]))}")
+            raise KernelError(f"{lanes.name(wrong)}: {size} bytes of global memory {self._where(int(offsets[wrong]))}")
         return offsets
 
     def write_back(self) -> None:
@@ -181,7 +181,7 @@ class Own(Memory):
         wrong = (addresses < 0) | (addresses > self.size - size)
         if wrong.any():
             index = int(wrong.argmax())
-            raise Finding(
+            raise KernelError(
                 f"{lanes.name(index)}: {size} bytes at {addresses[index]} of {self.size} bytes of {self.kind} memory"
             )
         owner = lanes.ids // lanes.threads if self.kind == "shared" else lanes.ids
@@ -223,7 +223,7 @@ class Accesses:
             before = who[touched]
             racing = changed & (before != self._NOBODY) & ~self._ordered(before, when[touched], lanes)
             if racing.any():
-                raise Finding(self._race(f"stores what {{}} has {name}", before, racing, lanes, kind))
+                raise KernelError(self._race(f"stores what {{}} has {name}", before, racing, lanes, kind))
         self.writer[touched] = lanes.ids[:, None] + 1
         self.written[touched] = self._now(lanes)
 
@@ -235,7 +235,7 @@ class Accesses:
         before = self.writer[touched]
         racing = (before != self._NOBODY) & ~self._ordered(before, self.written[touched], lanes)
         if racing.any():
-            raise Finding(self._race("reads what {} has written", before, racing, lanes, kind))
+            raise KernelError(self._race("reads what {} has written", before, racing, lanes, kind))
 
     @staticmethod
     def _now(lanes: Lanes) -> np.ndarray:

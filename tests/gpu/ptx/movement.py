@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from .machine import Machine
-from .memory import Finding
-from .parse import Instruction, UnknownPtx
+from .memory import KernelError
+from .parse import Instruction, UnknownPtxError
 from .table import executes
 from .values import bits, container
 
@@ -86,12 +86,14 @@ _UPDATES = {
 }
 
 
-@executes("atom", "red", modifiers=f"global shared noftz {' '.join(_UPDATES)} {_CACHING} {_SCOPES} {' '.join(_ORDERED)}")
+@executes(
+    "atom", "red", modifiers=f"global shared noftz {' '.join(_UPDATES)} {_CACHING} {_SCOPES} {' '.join(_ORDERED)}"
+)
 def _update(machine: Machine, instruction: Instruction, mask: np.ndarray) -> None:
     target, address, *operands = instruction.operands if instruction.opcode == "atom" else ("_", *instruction.operands)
     type = instruction.type.replace("b", "u") if instruction.type.startswith("b") else instruction.type
     if type.endswith("x2") or type == "uf16":
-        raise UnknownPtx(str(instruction))
+        raise UnknownPtxError(str(instruction))
     function = next(_UPDATES[name] for name in instruction.modifiers if name in _UPDATES)
     values = [machine.read(operand, type)[mask] for operand in operands]
     memory = machine.memories[_space(instruction)]
@@ -114,7 +116,7 @@ def _copy(machine: Machine, instruction: Instruction, mask: np.ndarray) -> None:
         count = int(size, 0)
         sizes = machine.read(given[0], "u32").astype(np.int64) if given else np.full(machine.lanes, count)
         if not np.isin(sizes[mask], (0, count)).all():
-            raise UnknownPtx(f"part of a copy: {instruction}")
+            raise UnknownPtxError(f"part of a copy: {instruction}")
         copied = np.zeros((machine.lanes, count // 4), np.uint32)
         reading = mask & (sizes > 0)
         if reading.any():
@@ -135,7 +137,7 @@ def _sleep(machine: Machine, instruction: Instruction, mask: np.ndarray) -> None
 
 @executes("trap")
 def _trap(machine: Machine, instruction: Instruction, mask: np.ndarray) -> None:
-    raise Finding(f"{machine.members(mask).name(0)} ends in a trap")
+    raise KernelError(f"{machine.members(mask).name(0)} ends in {instruction.opcode}")
 
 
 def _space(instruction: Instruction) -> str:

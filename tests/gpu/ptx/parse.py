@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 
-class UnknownPtx(NotImplementedError):
+class UnknownPtxError(NotImplementedError):
     """The executor does not know this piece of PTX, which is part of the message."""
 
 
@@ -51,11 +51,11 @@ def parse(text: str) -> Kernel:
     text = re.sub(r"//[^\n]*", "", text)
     entry = re.search(r"\.entry\s+([\w$]+)\s*\((.*?)\)([^{]*)\{", text, re.DOTALL)
     if entry is None:
-        raise UnknownPtx("no .entry")
+        raise UnknownPtxError("no .entry")
     name, parameters, directives = entry.groups()
     threads = re.search(r"\.(?:req|max)ntid\s+(\d+)", directives)
     if threads is None:
-        raise UnknownPtx(f"{name} does not say how many threads it has: {directives.strip()}")
+        raise UnknownPtxError(f"{name} does not say how many threads it has: {directives.strip()}")
     kernel = Kernel(name, int(threads[1]), re.findall(r"\.param\s+\.(\w+)[^,]*?([\w$]+)\s*(?:,|$)", parameters))
     kernel.constants = _constants(text[: entry.start()])
     _body(kernel, _block(text, entry.end()), files)
@@ -66,8 +66,10 @@ def _constants(header: str) -> dict[str, np.ndarray]:
     tables = re.findall(r"\.(?:global|const)\s[^;]*?\.(\w+)\s+([\w$]+)\[(\d+)\]\s*=\s*\{([^}]*)\}", header)
     unknown = [kind for kind, *_ in tables if kind not in ("b8", "u8")]
     if unknown:
-        raise UnknownPtx(f"a table of {unknown[0]}")
-    return {name: np.array([int(value) & 255 for value in values.split(",")], np.uint8) for _, name, _, values in tables}
+        raise UnknownPtxError(f"a table of {unknown[0]}")
+    return {
+        name: np.array([int(value) & 255 for value in values.split(",")], np.uint8) for _, name, _, values in tables
+    }
 
 
 def _block(text: str, start: int) -> str:
@@ -77,7 +79,7 @@ def _block(text: str, start: int) -> str:
         depth += 1 if match[0] == "{" else -1
         if depth == 0:
             return text[start : start + match.start()]
-    raise UnknownPtx("a brace is never closed")
+    raise UnknownPtxError("a brace is never closed")
 
 
 def _body(kernel: Kernel, body: str, files: dict[str, str]) -> None:
@@ -106,7 +108,7 @@ def _statement(kernel: Kernel, text: str, source: str) -> None:
     elif text:
         found = re.fullmatch(r"(?:@(!?)([%\w]+)\s+)?([a-z]\w*)((?:[.:]+\w+)*)\s*(.*)", text, re.DOTALL)
         if found is None:
-            raise UnknownPtx(text)
+            raise UnknownPtxError(text)
         negated, guard, opcode, modifiers, operands = found.groups()
         kernel.instructions.append(
             Instruction(

@@ -10,11 +10,10 @@ import numpy as np
 
 from .instructions import execute
 from .machine import Machine
-from .memory import Finding, Global
+from .memory import Global, KernelError
 from .parse import Instruction, Kernel
 
 _LANES = 4096  # that run side by side; more would need more memory and hardly less time
-_ENDLESS = 1_000_000  # instructions of one thread
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,14 @@ def pointer(array: np.ndarray) -> Pointer:
     return Pointer(array.ctypes.data, array.nbytes)
 
 
-def run(kernel: Kernel, grid: int, arguments: Sequence[Pointer | int], shared: int = 0) -> None:
+def run(
+    kernel: Kernel, grid: int, arguments: Sequence[Pointer | int], shared: int = 0, endless: int = 1_000_000
+) -> None:
     """Execute a kernel in place on what the pointers reach; a number is the bits of its parameter.
 
-    `shared` is the bytes of shared memory that a block has. Parameters without an argument are 0.
-    Raises Finding at the first thing that a kernel must not do, UnknownPtx for what the executor does not know.
+    `shared` is the bytes of shared memory that a block has; a kernel of more than `endless` instructions counts as one
+    that does not end. Parameters without an argument are 0.
+    Raises KernelError at the first thing that a kernel must not do, UnknownPtxError for what is not known here.
     """
     pointers = [argument for argument in arguments if isinstance(argument, Pointer)]
     tables = [pointer(table) for table in kernel.constants.values()]
@@ -47,7 +49,7 @@ def run(kernel: Kernel, grid: int, arguments: Sequence[Pointer | int], shared: i
     with np.errstate(all="ignore"):
         for first in range(0, grid, step):
             blocks = range(first, min(first + step, grid))
-            _Blocks(Machine(kernel, grid, blocks, parameters, memory, shared)).run()
+            _Blocks(Machine(kernel, grid, blocks, parameters, memory, shared)).run(endless)
     memory.write_back()
 
 
@@ -60,7 +62,7 @@ class _Blocks:
         self.at: dict[int, np.ndarray] = {0: machine.everyone}  # instruction -> the lanes that come to it next
         self.waiting: dict[int, np.ndarray] = {}  # the same of those that wait at the barrier before it
 
-    def run(self) -> None:
+    def run(self, endless: int) -> None:
         steps = 0
         while self.at or self.waiting:
             if not self.at:
@@ -72,11 +74,11 @@ class _Blocks:
                 place += 1
                 try:
                     mask = self._step(instruction, place, mask)
-                except Finding as finding:
-                    raise Finding(f"{self.kernel.name}: {finding} [{instruction}]") from None
+                except KernelError as finding:
+                    raise KernelError(f"{self.kernel.name}: {finding} [{instruction}]") from None
                 steps += 1
-                if steps > _ENDLESS:
-                    raise Finding(f"{self.kernel.name}: no end after {steps} instructions [{instruction}]")
+                if steps > endless:
+                    raise KernelError(f"{self.kernel.name}: no end after {steps} instructions [{instruction}]")
                 if mask is not None and place in self.at:
                     mask = self._go(place, mask)
 
@@ -104,7 +106,7 @@ class _Blocks:
     def _wait(self, instruction: Instruction, following: int, mask: np.ndarray) -> None:
         """Barrier 0 of all threads; a divergent one is found when nobody else can go on."""
         if instruction.modifiers[0] != "sync" or instruction.operands != ("0",):
-            raise Finding(f"a barrier of its own kind: {instruction}")
+            raise KernelError(f"a barrier of its own kind: {instruction}")
         self.waiting[following] = self.waiting.get(following, np.zeros_like(mask)) | mask
 
     def _pass_barrier(self) -> None:
@@ -115,7 +117,7 @@ class _Blocks:
             by_block = mask.reshape(-1, self.kernel.threads), self.alive.reshape(-1, self.kernel.threads)
             apart = by_block[0].any(1) & (by_block[0] != by_block[1]).any(1)
             if apart.any():
-                raise Finding(
+                raise KernelError(
                     f"{self.kernel.name}: threads of one block wait at different barriers "
                     f"[{self.kernel.instructions[place - 1]}]"
                 )

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 
-from .parse import UnknownPtx
+from .parse import UnknownPtxError
 
 _KINDS = {"b": "u", "u": "u", "s": "i", "f": "f"}
 _PACKED = re.compile(r"(f16|bf16|f32|u16|s16)x2")
 
 
+@cache
 def bits(type: str) -> int:
     """The width of a type; that of a predicate is 1."""
     if type == "pred":
@@ -22,6 +24,7 @@ def bits(type: str) -> int:
     return 32 if type == "tf32" else int(re.sub(r"\D", "", type))
 
 
+@cache
 def container(type: str) -> np.dtype:
     """What a register of this type is kept in."""
     return np.dtype(bool) if type == "pred" else np.dtype(f"u{bits(type) // 8}")
@@ -73,9 +76,10 @@ def flushed(value: np.ndarray) -> np.ndarray:
     return np.where(np.abs(value) < np.finfo(value.dtype).tiny, np.copysign(value.dtype.type(0), value), value)
 
 
+@cache
 def _dtype(type: str) -> np.dtype:
     if type[0] not in _KINDS:
-        raise UnknownPtx(f"type {type}")
+        raise UnknownPtxError(f"type {type}")
     return np.dtype(f"{_KINDS[type[0]]}{bits(type) // 8}")
 
 

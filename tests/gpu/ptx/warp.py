@@ -8,8 +8,8 @@ import re
 import numpy as np
 
 from .machine import Machine
-from .memory import Finding
-from .parse import Instruction, UnknownPtx
+from .memory import KernelError
+from .parse import Instruction, UnknownPtxError
 from .table import executes
 from .values import bits
 
@@ -18,11 +18,11 @@ _LANE = np.arange(WARP)
 _GROUP, _IN_GROUP = _LANE // 4, _LANE % 4  # as the layouts of fragments count lanes
 
 
-def _whole(instruction: Instruction, mask: np.ndarray) -> None:
+def _check_whole(mask: np.ndarray) -> None:
     """What takes a whole warp has undefined results where some of its threads are elsewhere."""
     warps = mask.reshape(-1, WARP)
     if (warps.any(1) & ~warps.all(1)).any():
-        raise Finding("some threads of a warp take part and others do not")
+        raise KernelError("some threads of a warp take part and others do not")
 
 
 @executes("shfl", modifiers="sync bfly down up idx")
@@ -43,7 +43,7 @@ def _shuffle(machine: Machine, instruction: Instruction, mask: np.ndarray) -> No
     inside = wanted >= last if mode == "up" else wanted <= last
     giver = np.arange(machine.lanes) - lane + np.where(inside, wanted, lane)
     if not mask[giver[mask]].all():
-        raise Finding("a shuffle reads from a thread that does not take part")
+        raise KernelError("a shuffle reads from a thread that does not take part")
     value = machine.read(source, "b32")[giver]
     register, _, found = target.partition("|") if isinstance(target, str) else ("", "", "")
     machine.write(register, value, "b32", mask)
@@ -65,7 +65,7 @@ def _reduce(machine: Machine, instruction: Instruction, mask: np.ndarray) -> Non
         "xor": np.bitwise_xor,
     }[name]
     values = machine.read(source, instruction.type).reshape(-1, WARP)
-    _whole(instruction, mask)
+    _check_whole(mask)
     result = function.reduce(values, axis=1, dtype=values.dtype)
     machine.write(target, result.repeat(WARP), instruction.type, mask)
 
@@ -103,14 +103,14 @@ def _check_members(machine: Machine, members: str, mask: np.ndarray) -> None:
     here = (mask.reshape(-1, WARP).astype(np.uint32) << _LANE.astype(np.uint32)).sum(1, dtype=np.uint32).repeat(WARP)
     absent = mask & (named & ~here != 0)
     if absent.any():
-        raise Finding("an instruction of a warp names threads that do not come to it")
+        raise KernelError("an instruction of a warp names threads that do not come to it")
 
 
 @executes("ldmatrix", modifiers="sync aligned m8n8 x1 x2 x4 trans shared")
 def _load_matrix(machine: Machine, instruction: Instruction, mask: np.ndarray) -> None:
     """8x8 matrices of 16 bits from shared memory: lane 8 j + i has the address of row i of matrix j."""
     target, source = instruction.operands
-    _whole(instruction, mask)
+    _check_whole(mask)
     targets = target if isinstance(target, tuple) else (target,)
     giving = mask & (machine.thread % WARP < 8 * len(targets))
     rows = machine.memories["shared"].load(machine.addresses(source)[giving], 2, 8, machine.members(giving))
@@ -128,8 +128,8 @@ def _multiply(machine: Machine, instruction: Instruction, mask: np.ndarray) -> N
     """D = A B + C of every warp, (m, k) by (k, n), added up in float64 where a GPU keeps a little more than float32."""
     shape = next(name for name in instruction.modifiers if name.startswith("m") and name[1].isdigit())
     if instruction.modifiers[-6:-4] != ("row", "col"):
-        raise UnknownPtx(str(instruction))
-    _whole(instruction, mask)
+        raise UnknownPtxError(str(instruction))
+    _check_whole(mask)
     m, n, k = map(int, re.findall(r"\d+", shape))
     types = dict(zip("DABC", instruction.modifiers[-4:], strict=True))
     fragments = dict(zip("DABC", instruction.operands, strict=True))
@@ -168,7 +168,9 @@ def _places_c(m: int) -> Places:
     return np.stack([row for row, _ in places]), np.stack([column for _, column in places])
 
 
-def _gather(machine: Machine, registers: tuple[str, ...], type: str, places: Places, shape: tuple[int, int]) -> np.ndarray:
+def _gather(
+    machine: Machine, registers: tuple[str, ...], type: str, places: Places, shape: tuple[int, int]
+) -> np.ndarray:
     """(warps, rows, columns) float64 of the matrix that lies scattered over a warp."""
     rows, columns = places
     packed = len(rows) // len(registers)
