@@ -15,9 +15,9 @@ pytest.importorskip("triton", reason="triton is not installed")
 if backends.INTERPRETED:
     pytest.skip("the interpreter compiles nothing", allow_module_level=True)
 
-from .ptx.cases import CASES, run  # noqa: E402  (what follows imports triton)
-from .ptx.device import kernels_of, numpy_device  # noqa: E402
-from .ptx.memory import KernelError  # noqa: E402
+from .ptx.cases import CASES, run
+from .ptx.device import kernels_of, numpy_device
+from .ptx.memory import KernelError
 
 # Agreement with the reference; everything but float64 is computed in float32: (relative, absolute).
 TOLERANCE = {
