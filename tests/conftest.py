@@ -19,6 +19,8 @@ REAL = Path(os.environ.get("DSSM_TEST_DATA", Path(__file__).parents[2] / "shared
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", help="leave out the tests that run for another backend than this one")
+    parser.addoption("--guard", action="store_true", help="check every access of Triton's interpreter (bench/guard.py)")
+    parser.addoption("--all-targets", action="store_true", help="compile GPU kernels for every target, not for three")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
