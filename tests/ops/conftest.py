@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from dssm import backends
+
 # Agreement of two backends, or with an oracle, that computed in this dtype: (relative, absolute).
 TOLERANCE = {
     torch.float64: (1e-12, 1e-12),
@@ -64,3 +66,23 @@ def close() -> Callable[..., None]:
 def generator() -> torch.Generator:
     """The same random numbers in every run."""
     return torch.Generator().manual_seed(0)
+
+
+if backends.INTERPRETED:
+    from dataclasses import replace
+
+    from triton.runtime import interpreter
+
+    # Every call of a device function patches Triton's modules anew, although the launch has done it: half of the time.
+    _call, _patched = interpreter.InterpretedFunction.__call__, set()
+
+    def _call_patched(self: interpreter.InterpretedFunction, *args: object, **kwargs: object) -> object:
+        module = id(self.fn.__globals__)
+        if module in _patched:
+            return self.rewrite()(*args, **kwargs)
+        _patched.add(module)
+        return _call(self, *args, **kwargs)
+
+    interpreter.InterpretedFunction.__call__ = _call_patched
+    # Overflow checks whose assertions are compiled out unless debugging.
+    interpreter.interpreter_builder.options = replace(interpreter.interpreter_builder.options, sanitize_overflow=False)
