@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Union-find over the runs of a mask that is packed into words of 32 pixels, for the programs of one launch or of many.
 
-A row of a plane is `pitch` words. A place is a pixel's number in the packed plane, 32 * word + bit; a run, pixels side by
-side within a word, is a node: 16 * word + how many runs of the word come before it. So nodes are in raster order.
-
-Blocks hold a word per lane, (WORDS,), which take their runs one after the other.
+A row of a plane is `pitch` words. A place is a pixel's number in the packed plane, 32 * word + bit. A run, pixels side
+by side within a word, is a node: 16 * word + how many runs of the word come before it; so nodes are in raster order.
+Blocks hold a word per lane, (WORDS,), and take the runs of a word one after the other.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PasteNoise, scars and patches in three launches: noise over tiles, a mask per program, then the pixels in stretches."""
+"""PasteNoise, scars and patches in three launches: noise over tiles, a mask per program, pixels in stretches."""
 
 from __future__ import annotations
 

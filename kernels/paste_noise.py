@@ -80,7 +80,8 @@ def search(
 ):
     """The key of the largest component above the level that `noise_mask` of the reference finds.
 
-    bounds: the threshold, the least and the most pixels. The words are those of the threshold when this begins, and those of that level when it ends.
+    bounds: the threshold, the least and the most pixels. The words are those of the threshold when this begins, and
+    those of that level when it ends.
     """
     threshold, least, most = bounds
     pitch = tl.cdiv(width, 32)
