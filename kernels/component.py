@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Largest connected component by union-find over runs: pack, unite, measure, choose, a launch each."""
+"""Largest connected component by union-find over runs: pack, unite, measure, keep, a launch each."""
 
 from __future__ import annotations
 
 import torch
 import triton
 import triton.language as tl
-from dssm.kernels.component_runs import begin, belongs, measure, pack, unite, words
+from dssm.kernels.component_runs import begin, keep, measure, pack, unite, unpack, words
 from dssm.kernels.launch import launch, tiles
 from torch import Tensor
 
-_WORDS = 32  # of 32 pixels, per program
+_WORDS = 128  # of 32 pixels, per program
 
 
 def component(mask: Tensor, connectivity: int) -> Tensor:
@@ -29,7 +29,7 @@ def component(mask: Tensor, connectivity: int) -> Tensor:
     )
     launch(_component_unite_fwd_kernel, programs, word, parent, height, width, CONNECTIVITY=connectivity, WORDS=_WORDS)
     launch(_component_measure_fwd_kernel, programs, word, parent, area, best, height, width, WORDS=_WORDS)
-    launch(_component_choose_fwd_kernel, programs, word, parent, best, out, height, width, WORDS=_WORDS)
+    launch(_component_keep_fwd_kernel, programs, word, parent, best, out, height, width, WORDS=_WORDS)
     return out
 
 
@@ -55,42 +55,36 @@ def _component_pack_fwd_kernel(
     p_mask, p_word, p_parent, p_area, p_best, height, width, s_mask_b, s_mask_y, s_mask_x, WORDS: tl.constexpr
 ):
     i_sample, first, pitch, count = _place(height, width, WORDS)
-    i_word, m_word, place = words(first, count, WORDS)
-    y = (i_word // pitch).to(tl.int64)[:, None]
-    x = (i_word % pitch * 32)[:, None] + tl.arange(0, 32)[None, :]
+    i_word, m_word, y, x = words(first, count, pitch, WORDS)
     p_mask += i_sample * s_mask_b + y * s_mask_y + x.to(tl.int64) * s_mask_x
     word = pack(tl.load(p_mask, mask=m_word[:, None] & (x < width), other=0) != 0)  # (WORDS,)
     tl.store(p_word + i_sample * count + i_word, word, mask=m_word)
-    begin(p_parent + i_sample * count * 16, p_area + i_sample * count * 16, word, place)
+    begin(p_parent + i_sample * count * 16, p_area + i_sample * count * 16, i_word, word)
     if first == 0:
         tl.store(p_best + i_sample, tl.cast(0, tl.int64))
 
 
 @triton.jit
-def _component_unite_fwd_kernel(
-    p_word, p_parent, height, width, CONNECTIVITY: tl.constexpr, WORDS: tl.constexpr
-):
+def _component_unite_fwd_kernel(p_word, p_parent, height, width, CONNECTIVITY: tl.constexpr, WORDS: tl.constexpr):
     i_sample, first, pitch, count = _place(height, width, WORDS)
-    i_word, m_word, place = words(first, count, WORDS)
+    i_word, m_word, _, _ = words(first, count, pitch, WORDS)
     p_word += i_sample * count
-    unite(p_word, p_parent + i_sample * count * 16, i_word, m_word, place, pitch, CONNECTIVITY)
+    unite(p_word, p_parent + i_sample * count * 16, i_word, m_word, pitch, CONNECTIVITY)
 
 
 @triton.jit
 def _component_measure_fwd_kernel(p_word, p_parent, p_area, p_best, height, width, WORDS: tl.constexpr):
-    i_sample, first, _, count = _place(height, width, WORDS)
-    i_word, m_word, place = words(first, count, WORDS)
+    i_sample, first, pitch, count = _place(height, width, WORDS)
+    i_word, m_word, _, _ = words(first, count, pitch, WORDS)
     word = tl.load(p_word + i_sample * count + i_word, mask=m_word, other=0)
-    key = measure(p_parent + i_sample * count * 16, p_area + i_sample * count * 16, word, place)
+    key = measure(p_parent + i_sample * count * 16, p_area + i_sample * count * 16, i_word, word)
     tl.atomic_max(p_best + i_sample, key, sem="relaxed")
 
 
 @triton.jit
-def _component_choose_fwd_kernel(p_word, p_parent, p_best, p_out, height, width, WORDS: tl.constexpr):
+def _component_keep_fwd_kernel(p_word, p_parent, p_best, p_out, height, width, WORDS: tl.constexpr):
     i_sample, first, pitch, count = _place(height, width, WORDS)
-    i_word, m_word, place = words(first, count, WORDS)
+    i_word, m_word, y, x = words(first, count, pitch, WORDS)
     word = tl.load(p_word + i_sample * count + i_word, mask=m_word, other=0)
-    inside = belongs(p_parent + i_sample * count * 16, word, place, tl.load(p_best + i_sample))
-    y, x = (i_word // pitch)[:, None], (i_word % pitch * 32)[:, None] + tl.arange(0, 32)[None, :]
-    p_out += (i_sample * height + y) * width + x
-    tl.store(p_out, inside, mask=m_word[:, None] & (x < width))
+    word = keep(p_parent + i_sample * count * 16, i_word, word, tl.load(p_best + i_sample))
+    tl.store(p_out + (i_sample * height + y) * width + x, unpack(word), mask=m_word[:, None] & (x < width))

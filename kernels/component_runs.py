@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Union-find over the runs of a mask that is packed into words of 32 pixels, for the programs of one launch or of many.
 
-A row of a plane is `pitch` words. A place is a pixel's number in the packed plane, 32 * word + bit; a run, pixels side by
-side within a word, is a node: 16 * word + how many runs of the word come before it. So nodes are in raster order.
-
-Blocks hold a word per row and one of its bits per column, (WORDS, 32).
+A row of a plane is `pitch` words. A place is a pixel's number in the packed plane, 32 * word + bit. A run, pixels side
+by side within a word, is a node: 16 * word + how many runs of the word come before it; so nodes are in raster order.
+Blocks hold a word per lane, (WORDS,), and take the runs of a word one after the other.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ import triton.language as tl
 
 
 @triton.jit
-def words(first, count, WORDS: tl.constexpr):
-    """Numbers of the words from `first` on, (WORDS,), which of them exist, and their places, (WORDS, 32)."""
+def words(first, count, pitch, WORDS: tl.constexpr):
+    """Numbers of the words from `first` on and which exist, (WORDS,); their rows (WORDS, 1) and columns (WORDS, 32)."""
     i_word = first + tl.arange(0, WORDS)
-    return i_word, i_word < count, i_word[:, None] * 32 + tl.arange(0, 32)[None, :]
+    x = (i_word % pitch * 32)[:, None] + tl.arange(0, 32)[None, :]
+    return i_word, i_word < count, (i_word // pitch).to(tl.int64)[:, None], x
 
 
 @triton.jit
@@ -35,17 +35,19 @@ def unpack(word):
 
 
 @triton.jit
-def begin(p_parent, p_area, word, place):
+def begin(p_parent, p_area, i_word, word):
     """Every run is a set of its own, of no pixel yet."""
-    m_start = unpack(_starts(word))
-    node = _node(word[:, None], place)
-    tl.store(p_parent + node, node, mask=m_start)
-    tl.store(p_area + node, tl.zeros_like(node), mask=m_start)
+    node = i_word * 16
+    while tl.max(word) != 0:
+        tl.store(p_parent + node, node, mask=word != 0)
+        tl.store(p_area + node, tl.zeros_like(node), mask=word != 0)
+        word = word & ~_first_run(word)
+        node += 1
 
 
 @triton.jit
-def unite(p_word, p_parent, i_word, m_word, place, pitch, CONNECTIVITY: tl.constexpr):
-    """Join the words' runs with those before them that they touch, each pair once or, across words, a few times."""
+def unite(p_word, p_parent, i_word, m_word, pitch, CONNECTIVITY: tl.constexpr):
+    """Join the words' runs with those before them that they touch."""
     column = i_word % pitch
     m_left, m_up, m_right = m_word & (column > 0), m_word & (i_word >= pitch), m_word & (column + 1 < pitch)
     p_here = p_word + i_word
@@ -53,32 +55,34 @@ def unite(p_word, p_parent, i_word, m_word, place, pitch, CONNECTIVITY: tl.const
     left = tl.load(p_here - 1, mask=m_left, other=0)
     up = tl.load(p_here - pitch, mask=m_up, other=0)
     up_left = tl.load(p_here - pitch - 1, mask=m_up & m_left, other=0)
-    # Bit x of these is the pixel left of x, and those above.
-    before, above, above_before = here << 1 | left >> 31, up, up << 1 | up_left >> 31
-    _join(p_word, p_parent, here & before & 1, place, place - 1)
-    _join(p_word, p_parent, here & above & ~(before & above_before), place, place - 32 * pitch)
-    if CONNECTIVITY == 8:
+    before, up_before = here << 1 | left >> 31, up << 1 | up_left >> 31  # bit x is the pixel left of x
+    _join(p_word, p_parent, here & before & 1, here, i_word, -1)
+    _join(p_word, p_parent, here & up & ~(before & up_before), here, i_word, -32 * pitch)
+    if CONNECTIVITY == 8:  # what touches only at a corner
         up_right = tl.load(p_here - pitch + 1, mask=m_up & m_right, other=0)
-        above_after = up >> 1 | up_right << 31
-        _join(p_word, p_parent, here & above_before & ~(above | before), place, place - 32 * pitch - 1)
-        _join(p_word, p_parent, here & above_after & ~(above | here >> 1), place, place - 32 * pitch + 1)
+        up_after = up >> 1 | up_right << 31
+        _join(p_word, p_parent, here & up_before & ~(up | before), here, i_word, -32 * pitch - 1)
+        _join(p_word, p_parent, here & up_after & ~(up | here >> 1), here, i_word, -32 * pitch + 1)
 
 
 @triton.jit
-def measure(p_parent, p_area, word, place):
+def measure(p_parent, p_area, i_word, word):
     """Add the words' runs to the areas of their roots; the best of those areas so far, and its root, as one key.
 
-    Sums only grow, so the greatest key that anybody sees is that of the largest set, of equal ones the first.
+    Sums only grow, so the greatest key that any program sees is that of the largest set, of equal ones the first.
     """
-    m_start = unpack(_starts(word))
-    node = _node(word[:, None], place)
-    root = _root(p_parent, node, m_start)
-    tl.atomic_min(p_parent + node, root, mask=m_start, sem="relaxed")  # so that `belongs` needs one step
-    rest = ~(word[:, None] >> (place & 31).to(tl.uint32))  # the run's pixels are zeros, the next one is not
-    length = _count((rest & (0 - rest)) - 1)
-    area = tl.atomic_add(p_area + root, length, mask=m_start, sem="relaxed") + length
-    key = area.to(tl.int64) << 32 | (0xFFFFFFFF - root.to(tl.int64))
-    return tl.max(tl.where(m_start, key, 0))
+    node = i_word * 16
+    key = tl.zeros_like(i_word).to(tl.int64)
+    while tl.max(word) != 0:
+        m_run, run = word != 0, _first_run(word)
+        root = _root(p_parent, node, m_run)
+        tl.atomic_min(p_parent + node, root, mask=m_run, sem="relaxed")  # `keep` looks no further
+        length = _count(run)
+        area = tl.atomic_add(p_area + root, length, mask=m_run, sem="relaxed") + length
+        key = tl.where(m_run, tl.maximum(key, area.to(tl.int64) << 32 | 0xFFFFFFFF - root.to(tl.int64)), key)
+        word = word & ~run
+        node += 1
+    return tl.max(key)
 
 
 @triton.jit
@@ -87,52 +91,37 @@ def area_of(key):
 
 
 @triton.jit
-def belongs(p_parent, word, place, key):
-    """(WORDS, 32) bool: which pixels are of the set with that key."""
-    m_inside = unpack(word)
-    root = tl.load(p_parent + _node(word[:, None], place), mask=m_inside, other=-1)
-    return m_inside & (root == 0xFFFFFFFF - (key & 0xFFFFFFFF))
+def keep(p_parent, i_word, word, key):
+    """The words with the runs of one set alone."""
+    node = i_word * 16
+    kept = tl.zeros_like(word)
+    while tl.max(word) != 0:
+        run = _first_run(word)
+        root = tl.load(p_parent + node, mask=word != 0, other=-1)
+        kept = tl.where(root == 0xFFFFFFFF - (key & 0xFFFFFFFF), kept | run, kept)
+        word = word & ~run
+        node += 1
+    return kept
 
 
 @triton.jit
-def _starts(word):
-    return word & ~(word << 1)
+def _join(p_word, p_parent, contact, word, i_word, step):
+    """Join the run at every set bit of `contact`, words beside `word`, with the run `step` places on.
 
-
-@triton.jit
-def _node(word, place):
-    """The node of the run that a place of this word lies in."""
-    bit = (place & 31).to(tl.uint32)
-    earlier = _count(_starts(word) & ((2 << bit) - 1)) - 1
-    return (place >> 5) * 16 + earlier
-
-
-@triton.jit
-def _count(word):
-    """How many bits are set, int32."""
-    word = word - (word >> 1 & 0x55555555)
-    word = (word & 0x33333333) + (word >> 2 & 0x33333333)
-    word = word + (word >> 4) & 0x0F0F0F0F
-    return (word * 0x01010101 >> 24).to(tl.int32)
-
-
-@triton.jit
-def _join(p_word, p_parent, contact, place, other):
-    """Join the runs at `place` with those at `other` where a bit of the words `contact` is set.
-
-    The larger root gets the smaller one as its parent. Another lane may have been faster: then the parent that it gave
-    is joined instead. Parents only become smaller, so this ends, however old the parents are that a lane reads.
+    The larger node gets the smaller one as its parent; what was its parent is then joined with the smaller one, until
+    a node was its own. Nodes only become smaller, so this ends, whatever other lanes do meanwhile.
     """
-    m_open = unpack(contact)
-    a = _node(tl.load(p_word + (place >> 5), mask=m_open, other=0), place)
-    b = _node(tl.load(p_word + (other >> 5), mask=m_open, other=0), other)
-    while tl.max(m_open.to(tl.int32)) != 0:
-        a, b = _root(p_parent, a, m_open), _root(p_parent, b, m_open)
-        low, high = tl.minimum(a, b), tl.maximum(a, b)
-        m_open = m_open & (low != high)
-        parent = tl.atomic_min(p_parent + high, low, mask=m_open, sem="relaxed")
-        m_open = m_open & (parent != high)
-        a, b = low, parent
+    while tl.max(contact) != 0:
+        m_open = contact != 0
+        place = i_word * 32 + _count((contact & (~contact + 1)) - 1)  # of the lowest bit
+        other = tl.load(p_word + ((place + step) >> 5), mask=m_open, other=0)
+        a, b = _node(word, place), _node(other, place + step)
+        while tl.max(m_open.to(tl.int32)) != 0:
+            low, high = tl.minimum(a, b), tl.maximum(a, b)
+            parent = tl.atomic_min(p_parent + high, low, mask=m_open, sem="relaxed")
+            m_open = m_open & (parent != high) & (parent != low)
+            a, b = low, parent
+        contact = contact & (contact - 1)
 
 
 @triton.jit
@@ -147,3 +136,26 @@ def _root(p_parent, node, m_node):
         parent = tl.where(m_below, above, parent)
         m_below = m_below & (parent != node)
     return node
+
+
+@triton.jit
+def _node(word, place):
+    """The node of the run that a place in this word lies in."""
+    bit = (place & 31).to(tl.uint32)
+    starts = word & ~(word << 1)
+    return (place >> 5) * 16 + _count(starts & ((2 << bit) - 1)) - 1
+
+
+@triton.jit
+def _first_run(word):
+    """The lowest run of bits alone: adding its first bit carries through it."""
+    return word & ~(word + (word & (~word + 1)))
+
+
+@triton.jit
+def _count(word):
+    """How many bits are set, int32."""
+    word = word - (word >> 1 & 0x55555555)
+    word = (word & 0x33333333) + (word >> 2 & 0x33333333)
+    word = word + (word >> 4) & 0x0F0F0F0F
+    return (word * 0x01010101 >> 24).to(tl.int32)

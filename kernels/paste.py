@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PasteNoise, scars and patches in three launches: noise over tiles, a mask per program, then the pixels in stretches."""
+"""PasteNoise, scars and patches in three launches: noise over tiles, a mask per program, pixels in stretches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from dssm.kernels.blend import mix, pixels
 from dssm.kernels.component import scratch
-from dssm.kernels.component_runs import belongs, words
+from dssm.kernels.component_runs import keep, unpack, words
 from dssm.kernels.launch import flat, launch, tiles
 from dssm.kernels.paste_noise import _paste_noise_fwd_kernel, peak_of, search
 from dssm.kernels.paste_rectangle import SHAPE, load_shape, locate, rectangle, shown_near, store_shape
@@ -20,7 +20,7 @@ from dssm.reference.paste import NOISE, SCAR, alpha_bounds, area_bounds
 from dssm.reference.philox import PASTE
 
 _BLOCK = 1024  # pixels that a program changes
-_WORDS = 64  # of 32 pixels, that a program looks for a mask in at a time
+_WORDS = 512  # of 32 pixels, that a program looks for a mask in at a time
 
 _NOISE, _SCAR, _PASTE = tl.constexpr(NOISE), tl.constexpr(SCAR), tl.constexpr(PASTE)
 _SHAPE = tl.constexpr(SHAPE)
@@ -167,22 +167,21 @@ def _paste_mask_fwd_kernel(
         p_word += i_sample * count
         p_parent += i_sample * count * 16
         p_area += i_sample * count * 16
-        peak = peak_of(p_peak + i_sample * peaks, peaks, 32 * WORDS)
+        peak = peak_of(p_peak + i_sample * peaks, peaks, WORDS)
         p_noise += i_sample * height * width
         bounds = threshold, least, most
         key = search(p_noise, p_word, p_parent, p_area, peak, bounds, height, width, CONNECTIVITY, WORDS)
         for first in range(0, count, WORDS):
-            i_word, m_word, place, y, x = _word_pixels(first, count, pitch, WORDS)
-            word = tl.load(p_word + i_word, mask=m_word, other=0)
-            inside = belongs(p_parent, word, place, key)
-            tl.store(p_mask + y * width + x, inside, mask=m_word[:, None] & (x < width))
+            i_word, m_word, y, x = words(first, count, pitch, WORDS)
+            word = keep(p_parent, i_word, tl.load(p_word + i_word, mask=m_word, other=0), key)
+            tl.store(p_mask + y * width + x, unpack(word), mask=m_word[:, None] & (x < width))
         weight = integer(philox(seed, index, _PASTE, 0)[0], alpha_lo, alpha_hi + 1)
         tl.store(p_weight + i_sample, weight.to(tl.float32) * (1 / 65536))
     else:
         shape = rectangle(seed, index, kind, height, width, least, most)
         store_shape(p_shape + i_sample * _SHAPE, shape)
         for first in range(0, count, WORDS):
-            _, m_word, _, y, x = _word_pixels(first, count, pitch, WORDS)
+            _, m_word, y, x = words(first, count, pitch, WORDS)
             tl.store(p_mask + y * width + x, locate(shape, y, x)[0], mask=m_word[:, None] & (x < width))
         tl.store(p_weight + i_sample, tl.cast(0, tl.float32))
         draw = tl.arange(0, GAINS)
@@ -191,15 +190,6 @@ def _paste_mask_fwd_kernel(
             channel = draw * 4 + i
             gain = tl.where(kind == _SCAR, integer(draws[i], 230, 283), 256).to(tl.int32)  # in 1/256
             tl.store(p_gain + i_sample * channels + channel, gain, mask=channel < channels)
-
-
-@triton.jit
-def _word_pixels(first, count, pitch, WORDS: tl.constexpr):
-    """Words, and the rows (WORDS, 1) and columns (WORDS, 32) of their pixels, int64."""
-    i_word, m_word, place = words(first, count, WORDS)
-    y = (i_word // pitch).to(tl.int64)[:, None]
-    x = (i_word % pitch * 32)[:, None] + tl.arange(0, 32)[None, :]
-    return i_word, m_word, place, y, x.to(tl.int64)
 
 
 @triton.jit

@@ -44,7 +44,7 @@ def _paste_noise_fwd_kernel(
         p_words = p_word + (i_sample * height + row) * pitch + left // TILE
         peak = tl.full((), float("-inf"), tl.float32)
         for _ in range(tl.minimum(BAND, tl.cdiv(width - left, TILE))):
-            noise = tile_noise(seed, index, u, v, y, x, TILE)  # (TILE * TILE,)
+            noise = tile_noise(seed, index, u, v, y, x, height, width)  # (TILE * TILE,)
             m_pixel = (y < height) & (x < width)
             tl.store(p_row + x, noise, mask=m_pixel)
             word = pack(tl.reshape(m_pixel & (noise > threshold), (TILE, TILE)))  # (TILE,)
@@ -80,7 +80,8 @@ def search(
 ):
     """The key of the largest component above the level that `noise_mask` of the reference finds.
 
-    bounds: the threshold, the least and the most pixels. The words are those of the threshold when this begins, and those of that level when it ends.
+    bounds: the threshold, the least and the most pixels. The words are those of the threshold when this begins, and
+    those of that level when it ends.
     """
     threshold, least, most = bounds
     pitch = tl.cdiv(width, 32)
@@ -108,10 +109,9 @@ def _threshold(p_noise, p_word, level, peak, height, width, WORDS: tl.constexpr)
     pitch = tl.cdiv(width, 32)
     tl.debug_barrier()  # the last words have been read
     for first in range(0, height * pitch, WORDS):
-        i_word, m_word, _ = words(first, height * pitch, WORDS)
-        y, x = (i_word // pitch)[:, None], (i_word % pitch * 32)[:, None] + tl.arange(0, 32)[None, :]
+        i_word, m_word, y, x = words(first, height * pitch, pitch, WORDS)
         m_pixel = m_word[:, None] & (x < width)
-        noise = tl.load(p_noise + y.to(tl.int64) * width + x, mask=m_pixel, other=float("-inf"))
+        noise = tl.load(p_noise + y * width + x, mask=m_pixel, other=float("-inf"))
         tl.store(p_word + i_word, pack(m_pixel & ((noise > level) | (noise >= peak))), mask=m_word)
 
 
@@ -120,17 +120,17 @@ def _largest(p_word, p_parent, p_area, count, pitch, CONNECTIVITY: tl.constexpr,
     """The key of the largest component of a plane, by one program."""
     tl.debug_barrier()  # the words have been written
     for first in range(0, count, WORDS):
-        i_word, m_word, place = words(first, count, WORDS)
-        begin(p_parent, p_area, tl.load(p_word + i_word, mask=m_word, other=0), place)
+        i_word, m_word, _, _ = words(first, count, pitch, WORDS)
+        begin(p_parent, p_area, i_word, tl.load(p_word + i_word, mask=m_word, other=0))
     tl.debug_barrier()
     for first in range(0, count, WORDS):
-        i_word, m_word, place = words(first, count, WORDS)
-        unite(p_word, p_parent, i_word, m_word, place, pitch, CONNECTIVITY)
+        i_word, m_word, _, _ = words(first, count, pitch, WORDS)
+        unite(p_word, p_parent, i_word, m_word, pitch, CONNECTIVITY)
     tl.debug_barrier()
     key = tl.full((), 0, tl.int64)
     for first in range(0, count, WORDS):
-        i_word, m_word, place = words(first, count, WORDS)
+        i_word, m_word, _, _ = words(first, count, pitch, WORDS)
         word = tl.load(p_word + i_word, mask=m_word, other=0)
-        key = tl.maximum(key, measure(p_parent, p_area, word, place))
+        key = tl.maximum(key, measure(p_parent, p_area, i_word, word))
     tl.debug_barrier()
     return key

@@ -108,7 +108,7 @@ def load_shape(p_shape):
 
 @triton.jit
 def locate(shape, y, x):
-    """Which pixels (y, x) a rectangle covers, and the pixels beside its origin, not held inside the image, they show."""
+    """Whether a rectangle covers (y, x), and the row and the column that show there, not held inside the image."""
     h, w, cos, sin, centre_y, centre_x, from_y, from_x = shape
     dy, dx = y - centre_y, x - centre_x
     down, right = cos * dy - sin * dx, sin * dy + cos * dx  # along its sides, in 1/65536 pixel

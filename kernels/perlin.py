@@ -65,7 +65,7 @@ def _perlin_fwd_kernel(
     y, x = top + place // TILE, left + place % TILE
     p_out += i_sample * height * width
     for _ in range(tl.minimum(BAND, tl.cdiv(width - left, TILE))):
-        noise = tile_noise(seed, index, u, v, y, x, TILE)  # (TILE * TILE,)
+        noise = tile_noise(seed, index, u, v, y, x, height, width)  # (TILE * TILE,)
         tl.store(p_out + y.to(tl.int64) * width + x, noise, mask=(y < height) & (x < width))
         x += TILE
 
@@ -112,8 +112,9 @@ def cosine_sine(angle):
 
 
 @triton.jit
-def tile_noise(seed, index, u, v, y, x, TILE: tl.constexpr):
-    """The noise, float32, at the pixels (y, x) of a tile, of which the first is the upper left one."""
+def tile_noise(seed, index, u, v, y, x, height, width):
+    """The noise, float32, at the pixels (y, x) of a tile; behind the edges of the plane that of its last pixels."""
+    y, x = tl.minimum(y, height - 1), tl.minimum(x, width - 1)
     at_u, at_v = u[0] + u[1] * y + u[2] * x, v[0] + v[1] * y + v[2] * x  # int64, 2^-32 cells
     i, j = (at_u >> 32).to(tl.int32), (at_v >> 32).to(tl.int32)
     s, t = _fraction(at_u), _fraction(at_v)
