@@ -7,7 +7,7 @@ import torch
 import triton
 import triton.language as tl
 from dssm.kernels.launch import launch, tiles
-from dssm.kernels.product import add_product, block, depth, precision
+from dssm.kernels.product import block, depth, precision
 from torch import Tensor
 
 
@@ -28,7 +28,7 @@ def mahalanobis_backward(grad: Tensor, x: Tensor, mean: Tensor, whiten: Tensor) 
         _mahalanobis_bwd_kernel,
         gaussians * tiles(points, block_p) * tiles(channels, block_c),
         *(grad, distance, whitened, whiten, out, points, channels, rows, height, width),
-        *(*_maps(grad.unsqueeze(1)).stride(), *whiten.reshape(-1, rows, channels).stride()),
+        *(*(grad if grad.ndim == 3 else grad[:, None, None]).stride(), *whiten.reshape(-1, rows, channels).stride()),
         SHARED=mean.ndim == 1,
         PRECISION=precision(whitened.dtype, exact=True),
         BLOCK_P=block_p,
@@ -137,8 +137,12 @@ def _mahalanobis_fwd_kernel(
             b_whiten = tl.load(
                 p_whiten + channel[:, None] * s_whiten_c + row * s_whiten_k, mask=m_channel[:, None] & m_row, other=0
             )  # (C, K)
-            b_whitened = add_product(b_whitened, b_x - b_mean, b_whiten.to(computed), PRECISION)
-        b_whitened = tl.where(m_row, b_whitened, 0)  # a point that is not finite makes NaN of the rows that do not exist
+            b_whitened = tl.dot(
+                b_x - b_mean, b_whiten.to(computed), b_whitened, input_precision=PRECISION, out_dtype=computed
+            )
+        b_whitened = tl.where(
+            m_row, b_whitened, 0
+        )  # a point that is not finite makes NaN of the rows that do not exist
         squares += tl.sum(b_whitened * b_whitened, axis=1)
         if p_whitened is not None:
             place = (i_gaussian * points + point) * rows
@@ -159,7 +163,6 @@ def _mahalanobis_bwd_kernel(
     height,
     width,
     s_grad_b,
-    s_grad_c,
     s_grad_y,
     s_grad_x,
     s_whiten_g,
@@ -189,6 +192,8 @@ def _mahalanobis_bwd_kernel(
         m_row = row < rows
         b_whitened = tl.load(p_whitened + row, mask=m_point[:, None] & m_row, other=0)  # (P, K)
         b_whiten = tl.load(p_whiten + row[:, None] * s_whiten_k, mask=m_row[:, None] & m_channel, other=0)  # (K, C)
-        total = add_product(total, b_whitened / distance[:, None], b_whiten.to(computed), PRECISION)
+        total = tl.dot(
+            b_whitened / distance[:, None], b_whiten.to(computed), total, input_precision=PRECISION, out_dtype=computed
+        )
     place = ((sample * channels * height + y) * width + x)[:, None] + channel * height * width
     tl.store(p_out + place, total * grad[:, None], mask=m_point[:, None] & m_channel)

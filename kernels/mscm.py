@@ -53,7 +53,7 @@ def mscm_backward(
         return None
     attention = (squeeze_weight, squeeze_bias, excite_weight, excite_bias)
     taps, attention_grads = _taps(weight), []
-    mapped, scale, shift = out, None, None
+    mapped, scale, shift = out.contiguous(memory_format=memory_format(x)), None, None
     if squeeze_weight is not None:
         # out / scale would be the map before the attention, but not where the scale underflows.
         mapped, sums = _empty(x, weight), partial_sums(out)

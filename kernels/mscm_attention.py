@@ -22,12 +22,12 @@ def attend(
     batch, channels, height, width = out.shape
     hidden = squeeze_weight.shape[0]
     squeezed = sums.new_empty(2, batch, channels)
-    block_r = triton.next_power_of_2(hidden)
+    block_r = triton.next_power_of_2(max(1, hidden))
     launch(
         _mscm_excite_fwd_kernel,
         batch,
-        *(sums, squeeze_weight, squeeze_bias, excite_weight, excite_bias, squeezed),
-        *(batch, sums.shape[1], channels, hidden, height * width),
+        *(sums, squeeze_weight, squeeze_bias, excite_weight, excite_bias, *squeezed),
+        *(sums.shape[1], channels, hidden, height * width),
         *(*squeeze_weight.stride(), squeeze_bias.stride(0), *excite_weight.stride(), excite_bias.stride(0)),
         BLOCK_R=block_r,
         BLOCK_C=min(triton.next_power_of_2(channels), max(1, _WEIGHTS // block_r)),
@@ -73,8 +73,8 @@ def _mscm_excite_fwd_kernel(
     p_b1,
     p_w2,
     p_b2,
-    p_squeezed,
-    batch,
+    p_mean,
+    p_scale,
     pieces,
     channels,
     hidden,
@@ -91,7 +91,8 @@ def _mscm_excite_fwd_kernel(
     i_sample = tl.program_id(0).to(tl.int64)
     computed: tl.constexpr = p_sums.dtype.element_ty
     p_sums += i_sample * pieces * channels
-    p_squeezed += i_sample * channels
+    p_mean += i_sample * channels
+    p_scale += i_sample * channels
     row = tl.arange(0, BLOCK_R).to(tl.int64)
     m_row = row < hidden
     b_hidden = tl.load(p_b1 + row * s_b1, mask=m_row, other=0).to(computed)
@@ -104,7 +105,7 @@ def _mscm_excite_fwd_kernel(
             b_mean += tl.load(p_tile, mask=m_channel, other=0)
             p_tile += channels
         b_mean /= pixels
-        tl.store(p_squeezed + channel, b_mean, mask=m_channel)
+        tl.store(p_mean + channel, b_mean, mask=m_channel)
         b_w1 = tl.load(p_w1 + row[:, None] * s_w1_r + channel * s_w1_c, mask=m_row[:, None] & m_channel, other=0)
         b_hidden += tl.sum(b_w1.to(computed) * b_mean, axis=1)
     b_hidden = tl.where(b_hidden < 0, 0, b_hidden)
@@ -114,7 +115,7 @@ def _mscm_excite_fwd_kernel(
         b_w2 = tl.load(p_w2 + channel * s_w2_c + row[:, None] * s_w2_r, mask=m_row[:, None] & m_channel, other=0)
         logit = tl.sum(b_w2.to(computed) * b_hidden[:, None], axis=0)
         logit += tl.load(p_b2 + channel * s_b2, mask=m_channel, other=0).to(computed)
-        tl.store(p_squeezed + batch.to(tl.int64) * channels + channel, tl.sigmoid(logit), mask=m_channel)
+        tl.store(p_scale + channel, tl.sigmoid(logit), mask=m_channel)
 
 
 @triton.jit

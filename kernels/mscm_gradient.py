@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from dssm.kernels.launch import launch, tiles
 from dssm.kernels.mscm_map import corner, partial_sums, plane_strides
-from dssm.kernels.product import add_product, block, depth, precision
+from dssm.kernels.product import block, depth, precision
 from torch import Tensor
 
 _PROGRAMS = 1024  # that share the sum over pixels: a number of no device, so that all devices add alike
@@ -155,6 +155,6 @@ def _mscm_weight_bwd_kernel(
         b_x = tl.load(
             p_x + (sample * s_x_b + y * s_x_y + x * s_x_x)[:, None], mask=m_seen[:, None] & m_channel, other=0
         )  # (P, C)
-        total = add_product(total, b_inner, b_x, PRECISION)
+        total = tl.dot(b_inner, b_x, total, input_precision=PRECISION, out_dtype=total.dtype)
     p_sums += (i_share.to(tl.int64) * 4 + i_tap) * outputs * channels
     tl.store(p_sums + output[:, None] * channels + channel, total, mask=m_output[:, None] & m_channel)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The convolution over four corners as one matrix product, whose left side is never written: pixels times 4 C inputs."""
+"""The sum over four corners as one matrix product, whose left side, pixels times 4 C inputs, is never written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import triton
 import triton.language as tl
 from dssm.kernels.launch import launch, tiles
-from dssm.kernels.product import add_product, block, depth, precision
+from dssm.kernels.product import block, depth, precision
 from torch import Tensor
 
 
@@ -125,7 +125,7 @@ def _mscm_map_fwd_kernel(
         b_taps = tl.load(
             p_taps + tap * s_taps_t + channel[:, None] * s_taps_c, mask=m_channel[:, None] & m_output, other=0
         )  # (C, O)
-        total = add_product(total, b_x, b_taps, PRECISION)
+        total = tl.dot(b_x, b_taps, total, input_precision=PRECISION, out_dtype=computed)
     if p_bias is not None:
         total += tl.load(p_bias + output * s_bias, mask=m_output, other=0).to(computed)
     if ACTIVATION == "sigmoid":

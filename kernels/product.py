@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrix products of tiles, on tensor cores wherever the device has them for a type."""
+"""How tiles are multiplied: the precision of tl.dot, and sides that tensor cores take and registers hold."""
 
 from __future__ import annotations
 
 import torch
 import triton
-import triton.language as tl
 
 from dssm.backends import INTERPRETED
 
@@ -15,9 +14,7 @@ def precision(dtype: torch.dtype, *, exact: bool = False) -> str:
 
     Three of tf32 are about as exact as one of float32, and the tensor cores make them.
     """
-    if INTERPRETED:
-        return "wide"
-    if dtype != torch.float32 or triton.runtime.driver.active.get_current_target().backend != "cuda":
+    if INTERPRETED or dtype != torch.float32 or triton.runtime.driver.active.get_current_target().backend != "cuda":
         return "ieee"
     return "tf32" if _tf32_allowed() and not exact else "tf32x3"
 
@@ -36,11 +33,3 @@ def block(size: int, dtype: torch.dtype) -> int:
 def depth(size: int, dtype: torch.dtype) -> int:
     """How far a product goes along an axis at a time: 64 bytes."""
     return min(max(16, 64 // dtype.itemsize), block(size, dtype))
-
-
-@triton.jit
-def add_product(total, left, right, PRECISION: tl.constexpr):
-    """total (M, N) + left (M, K) @ right (K, N), summed in the type of total."""
-    if PRECISION == "wide":  # the interpreter takes bfloat16 for integers
-        return tl.dot(left.to(total.dtype), right.to(total.dtype), total, out_dtype=total.dtype)
-    return tl.dot(left, right, total, input_precision=PRECISION, out_dtype=total.dtype)
