@@ -174,7 +174,7 @@ class _Pointer:
         self._bytes = tensor.untyped_storage().nbytes()
 
     def data_ptr(self) -> int:
-        return 2**20 + self._offset  # what CUDA allocates begins at multiples of 512
+        return int(2**20 + self._offset)  # what CUDA allocates begins at multiples of 512
 
     def ptr_range(self) -> int:
         return int(self._bytes)
