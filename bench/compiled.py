@@ -104,7 +104,9 @@ def report(target: str, ops: Sequence[str]) -> list[dict[str, Any]]:
 
 def use_own_cache() -> None:
     """What something else compiled, or an older version of this file, lacks what is kept here of a kernel."""
-    version = hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in (sass, sys.modules[__name__])))
+    version = hashlib.sha256(
+        b"".join(Path(str(module.__file__)).read_bytes() for module in (sass, sys.modules[__name__]))
+    )
     triton.knobs.cache.dir = os.path.join(triton.knobs.cache.home_dir, ".triton", f"dssm-{version.hexdigest()[:12]}")
 
 
@@ -172,10 +174,10 @@ class _Pointer:
         self._bytes = tensor.untyped_storage().nbytes()
 
     def data_ptr(self) -> int:
-        return 2**20 + self._offset  # what CUDA allocates begins at multiples of 512
+        return int(2**20 + self._offset)  # what CUDA allocates begins at multiples of 512
 
     def ptr_range(self) -> int:
-        return self._bytes
+        return int(self._bytes)
 
 
 def _on_the_device(op: str) -> SimpleNamespace:

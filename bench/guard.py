@@ -25,6 +25,7 @@ from torch import Tensor
 from triton.runtime.errors import InterpreterError
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
+ORDERS = ("forward", "reversed", "shuffled")
 NOBODY, MANY = -1, -2
 UNWRITTEN = 0xFF  # a NaN in every dtype of floats
 
@@ -63,8 +64,9 @@ class Guard:
     numerically: of those the first, second, fourth, eighth and so on are guarded.
     """
 
-    def __init__(self, owner: str = "dssm.kernels") -> None:
+    def __init__(self, owner: str = "dssm.kernels", orders: tuple[str, ...] = ORDERS) -> None:
         self.owner = owner  # only what this package allocates is written by kernels alone
+        self.orders = orders
         self._launches: Counter = Counter()
         self.traffic: dict[str, Traffic] = defaultdict(Traffic)
         self._fresh: WeakKeyDictionary[torch.UntypedStorage, _Fresh] = WeakKeyDictionary()
@@ -112,7 +114,7 @@ class Guard:
             self._launches[kind] += 1
             seen = self._launches[kind]
             tensors = list(_tensors((*arguments, *options.values())))
-            if seen & (seen - 1):
+            if seen & (seen - 1) and len(self.orders) > 1:
                 for tensor in tensors:
                     self._fresh.pop(tensor.untyped_storage(), None)  # nobody sees which of it is written
                 run(executor, *arguments, **options)
@@ -120,7 +122,7 @@ class Guard:
             memories = _memories(tensors, self._fresh)
             before = [memory.bytes.copy() for memory in memories]
             name = executor.fn.__name__
-            for order in ("forward", "reversed", "shuffled"):
+            for order in self.orders:
                 for memory, value in zip(memories, before, strict=True):
                     memory.reset(value)
                 self._launch = launch = _Launch(name, memories, order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dssm import backends
 
-INTERPRETED = ["test_guard.py", "test_mutants.py"]  # test_interpreter.py runs them
+INTERPRETED = ["test_guard.py", "test_mutants.py", "test_roofline.py"]  # test_interpreter.py runs them
 
 collect_ignore = [] if backends.INTERPRETED else INTERPRETED
 if backends.INTERPRETED:
