@@ -75,7 +75,8 @@ def pytest_stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     stub.write_text(
         f"#!{sys.executable}\n"
         "import os, sys\n"
-        f"open({str(tmp_path / 'calls')!r}, 'a').write(os.environ['DSSM_TEST_DEVICE'] + ' '.join(sys.argv[1:]) + '\\n')\n"
+        f"calls = open({str(tmp_path / 'calls')!r}, 'a')\n"
+        "calls.write(os.environ['DSSM_TEST_DEVICE'] + ' '.join(sys.argv[1:]) + '\\n')\n"
         "report = next(word.partition('=')[2] for word in sys.argv if word.startswith('--junitxml='))\n"
         'open(report, \'w\').write(\'<testsuites><testsuite tests="3" failures="1" errors="0" skipped="1">\'\n'
         '    \'<testcase classname="a" name="b[triton]"><failure message="no&#10;not equal"/></testcase>\'\n'
@@ -139,7 +140,7 @@ def test_an_op_is_timed_beside_pytorch_and_the_floor() -> None:
     assert rows[0]["graph"] == "RuntimeError: the call waits"
     assert len(compiled) == 1
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*seen, strict=True))
-    image, source, mask, alpha = case.arguments
+    image, _, mask, alpha = case.arguments
     pixels = image.numel() * image.element_size()
     moved = 3 * pixels + mask.numel() + 4 * len(alpha)  # in and out
     if case.backward:  # in again, with a gradient; three gradients out
@@ -163,8 +164,8 @@ def test_the_table_compares_what_is_comparable() -> None:
 
 
 def test_a_training_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "SIDE", 64)
-    monkeypatch.setattr(times, "BATCH", 4)
+    monkeypatch.setattr(times, "SIDE", 32)
+    monkeypatch.setattr(times, "BATCH", 2)
     monkeypatch.setattr(times, "STEPS", 2)
     monkeypatch.setattr(times, "WARM", 1)
     rows = times.time_step("quick", "cpu", lambda network: network)
