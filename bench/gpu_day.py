@@ -74,7 +74,8 @@ def budget() -> Findings:
             with _loading() as kernels:
                 gpu_times.moved(case, "cuda").run("triton")
             loaded[str(case)] = [_figures(kernel) for kernel in kernels]
-    over = [line for case, rows in loaded.items() for line in over_budget(rows, expected.get(case, []), case)]
+    slack = budget.SLACK["registers"]
+    over = [line for case, rows in loaded.items() for line in over_budget(case, rows, expected.get(case, []), slack)]
     return {"ok": not over, "over": over, "kernels": loaded}
 
 
@@ -115,8 +116,8 @@ def architecture() -> str:
     return f"sm_{major}{minor}"
 
 
-def over_budget(loaded: Sequence[Findings], expected: Sequence[Findings], case: str) -> Iterator[str]:
-    """What the kernels of a case take more of than they may."""
+def over_budget(case: str, loaded: Sequence[Findings], expected: Sequence[Findings], slack: int) -> Iterator[str]:
+    """What the kernels of a case take more of than they may; another compiler may take a few registers more."""
     names, wanted = ([row["kernel"] for row in rows] for rows in (loaded, expected))
     if names != wanted:
         yield f"{case} launches {', '.join(names)}, not {', '.join(wanted) or 'what the budget knows'}"
@@ -124,7 +125,7 @@ def over_budget(loaded: Sequence[Findings], expected: Sequence[Findings], case: 
     for kernel, allowed in zip(loaded, expected, strict=True):
         if kernel["spills"]:
             yield f"{case}: {kernel['kernel']} spills {kernel['spills']} registers"
-        if kernel["registers"] > allowed["registers"]:
+        if kernel["registers"] > allowed["registers"] + slack:
             yield f"{case}: {kernel['kernel']} has {kernel['registers']} registers, not {allowed['registers']}"
 
 
