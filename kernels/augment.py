@@ -6,9 +6,10 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.augment_plan import plan
 from dssm.kernels.launch import launch, tiles
-from torch import Tensor
 
 _BLOCK = 2048  # pixels: 16 bytes for each thread
 AUTOCONTRAST, POSTERIZE, SOLARIZE, SHARPNESS, BRIGHTNESS, COLOR = (tl.constexpr(number) for number in range(6))

@@ -6,9 +6,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from dssm.kernels.launch import launch, tiles
 from torch import Tensor
 
+from dssm.kernels.launch import launch, tiles
 from dssm.reference import philox
 
 _AUGMENT = tl.constexpr(philox.AUGMENT)

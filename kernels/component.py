@@ -6,9 +6,10 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.component_runs import begin, keep, measure, pack, unite, unpack, words
 from dssm.kernels.launch import launch, tiles
-from torch import Tensor
 
 _WORDS = 128  # of 32 pixels, per program
 

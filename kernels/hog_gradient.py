@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
 from dssm.kernels.hog_resize import resized
 
 

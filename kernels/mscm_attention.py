@@ -6,9 +6,10 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.launch import launch, tiles
 from dssm.kernels.mscm_map import plane_strides
-from torch import Tensor
 
 _BLOCK_P = 64
 _BLOCK_C = 64

@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.blend import mix, pixels
 from dssm.kernels.component import scratch
 from dssm.kernels.component_runs import keep, unpack, words
@@ -14,8 +16,6 @@ from dssm.kernels.paste_noise import _paste_noise_fwd_kernel, peak_of, search
 from dssm.kernels.paste_rectangle import SHAPE, load_shape, locate, rectangle, shown_near, store_shape
 from dssm.kernels.perlin import BAND, TILE, bands
 from dssm.kernels.philox import integer, philox
-from torch import Tensor
-
 from dssm.reference.paste import NOISE, SCAR, alpha_bounds, area_bounds
 from dssm.reference.philox import PASTE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
 from dssm.kernels.component_runs import area_of, begin, measure, pack, unite, words
 from dssm.kernels.perlin import band, placement, tile_noise
-
 from dssm.reference.paste import _STEPS, NOISE
 
 _NOISE = tl.constexpr(NOISE)

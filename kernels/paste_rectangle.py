@@ -11,9 +11,9 @@ import math
 
 import triton
 import triton.language as tl
+
 from dssm.kernels.perlin import cosine_sine, nearest
 from dssm.kernels.philox import integer, philox
-
 from dssm.reference.paste import SCAR
 from dssm.reference.philox import PASTE
 

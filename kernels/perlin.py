@@ -8,10 +8,10 @@ import math
 import torch
 import triton
 import triton.language as tl
-from dssm.kernels.launch import launch, tiles
-from dssm.kernels.philox import integer, philox, uniform
 from torch import Tensor
 
+from dssm.kernels.launch import launch, tiles
+from dssm.kernels.philox import integer, philox, uniform
 from dssm.reference.philox import GRADIENT, SHAPE
 
 TILE = 32  # pixels, the side of a tile

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 import torch
@@ -37,22 +36,6 @@ LAYOUTS = {
     "sliced": _sliced,
     "expanded": lambda x: x[:1].expand(x.shape),  # stride 0: all samples are the first
 }
-
-
-@pytest.fixture(scope="package", autouse=INTERPRETED)
-def _quick_interpreter() -> Iterator[None]:
-    """Triton's interpreter patches its language anew for every call of a function: half of its time, and once will do."""
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-        if tl.core.is_builtin(tl.core.load):
-            interpreter._patch_lang(function.fn)
-        return function.rewrite()(*args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(interpreter.InterpretedFunction, "__call__", call)
-        yield
 
 
 @pytest.fixture(scope="package", autouse=True)
