@@ -85,13 +85,6 @@ def _prepared_once(original: Callable) -> Callable:
     return call
 
 
-def _call(function: InterpretedFunction, *args: Any, **kwargs: Any) -> Any:
-    """A device function's call: its language is patched with that of the kernel, not anew, half of the time."""
-    if tl.core.is_builtin(tl.core.load):
-        _patch_lang(function.fn)
-    return function.rewrite()(*args, **kwargs)
-
-
 def _silent(original: Callable) -> Callable:
     def call(executor: Any, *arguments: Any, **options: Any) -> None:
         with np.errstate(all="ignore"):

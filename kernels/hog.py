@@ -271,9 +271,7 @@ def _hog_fwd_kernel(
 ):
     """Normalised blocks; or their gradient before they were normalised, where that of the features is given."""
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
-    number = tl.minimum(
-        batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2]
-    )  # of tiles, in the last program
+    number = tl.minimum(batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2])  # of tiles
     size, source, strides = (height, width), (source_height, source_width), (s_image_y, s_image_x)
 
     # The first cell of each of the program's blocks.
