@@ -15,15 +15,14 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
 from dssm.kernels.hog_backward import pixels_backward
 from dssm.kernels.hog_blocks import normalize, normalize_backward
-from dssm.kernels.hog_gradient import strongest, strongest_held
+from dssm.kernels.hog_gradient import strongest, strongest_held, wide
 from dssm.kernels.hog_votes import hard_bins, roles, shared_votes
 from dssm.kernels.launch import launch, tiles
 from dssm.ops.hog import length
 from dssm.reference.hog import resize
+from torch import Tensor
 
 _VALUES = 8192  # float32 of each kind that a program holds, 16 of a thread
 _WARPS = 16
@@ -86,7 +85,7 @@ def _blocks(
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
     exact = image.dtype == torch.uint8 and sqrt and not opencv and not size
     exact = exact or image.dtype == torch.float64
-    values = _VALUES >> exact + bool(size)  # twice as many registers for a float64, and for what resizing needs
+    values = _VALUES >> exact + 2 * bool(size)  # registers are scarce: float64 takes two, and resizing needs many
     batch, channels, *source = image.shape
     height, width = size or source
     tile = _tile(height, width, bins, tuple(cell), tuple(block), values)
@@ -97,6 +96,7 @@ def _blocks(
         *(image, grad, out, batch, channels, *source, height, width, tile.down, tile.across, *image.stride()),
         **tile.constants(together),
         EXACT=exact,
+        WIDE=wide(image),
         SQRT=sqrt,
         RESIZE=bool(size),
         OPENCV=opencv,
@@ -135,6 +135,7 @@ class _Tile:
         return {
             "TILE": (*self.cells, together),
             "HELD": (*self.held, _power(max(prod(self.held) * together, 1))),
+            "MARGIN": int(self.across > 1),  # the image ends on both sides of an only tile: nothing is read there
             "STRIP": (self.strip[0], _power(prod(self.cells) * together), self.strip[1]),
             "SHAPE": (_power(self.blocks * together), self.features),
         }
@@ -150,9 +151,9 @@ def _tile(height: int, width: int, bins: int, cell: tuple[int, int], block: tupl
     best, least = None, 0
     for down in range(block[0], rows + 1):
         step_y = down - block[0] + 1
-        pitch = values // (down * cell[0] + 2)
-        pitch = min(1 << pitch.bit_length() >> 1, _power(columns * cell[1] + 2))
-        across = min((pitch - 2) // cell[1], most_cells // down, most_blocks // step_y + block[1] - 1, columns)
+        pitch = 1 << (values // (down * cell[0] + 2)).bit_length() >> 1
+        across = columns if width <= pitch else (pitch - 2) // cell[1]
+        across = min(across, most_cells // down, most_blocks // step_y + block[1] - 1)
         if across < block[1]:
             break
         number = tiles(rows - block[0] + 1, step_y), tiles(columns - block[1] + 1, across - block[1] + 1)
@@ -167,7 +168,7 @@ def _tile(height: int, width: int, bins: int, cell: tuple[int, int], block: tupl
         number = rows - block[0] + 1, columns - block[1] + 1
         return _Tile(block, (0, 0), (strip_y, strip_x), *number, blocks=1, features=features, most=1)
     down, across, number = best
-    held = down * cell[0] + 2, _power(across * cell[1] + 2)
+    held = down * cell[0] + 2, _power(width if number[1] == 1 else across * cell[1] + 2)
     blocks = (down - block[0] + 1) * (across - block[1] + 1)
     most = min(values // prod(held), most_cells // (down * across), most_blocks // blocks)
     return _Tile((down, across), held, strip, *number, blocks, features, 1 << most.bit_length() >> 1)
@@ -257,9 +258,11 @@ def _hog_fwd_kernel(
     s_image_x,
     TILE: tl.constexpr,  # rows and columns of cells, tiles of a program
     HELD: tl.constexpr,  # rows of pixels of a tile, their pitch, pixels of the program
+    MARGIN: tl.constexpr,  # columns of pixels on the left of a tile
     STRIP: tl.constexpr,  # rows of a cell, cells of the program, columns of a cell
     SHAPE: tl.constexpr,  # blocks of the program, features
     EXACT: tl.constexpr,
+    WIDE: tl.constexpr,
     SQRT: tl.constexpr,
     RESIZE: tl.constexpr,
     OPENCV: tl.constexpr,
@@ -271,7 +274,8 @@ def _hog_fwd_kernel(
 ):
     """Normalised blocks; or their gradient before they were normalised, where that of the features is given."""
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
-    number = tl.minimum(batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2])  # of tiles
+    INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32  # of a place in an image
+    number = tl.minimum(batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2])  # of tiles, in the last program
     size, source, strides = (height, width), (source_height, source_width), (s_image_y, s_image_x)
 
     # The first cell of each of the program's blocks.
@@ -297,21 +301,21 @@ def _hog_fwd_kernel(
         for strip_x in range(0, CELL[1], STRIP[2]):
             in_y, in_x = strip_y + pixel // (STRIP[1] * STRIP[2]), strip_x + pixel % STRIP[2]
             m_pixel = m_cell & (in_y < CELL[0]) & (in_x < CELL[1])
-            y, x = row * CELL[0] + in_y, column * CELL[1] + in_x
+            y, x = (row * CELL[0] + in_y).to(INDEX), (column * CELL[1] + in_x).to(INDEX)
             p_sample = p_image + sample * s_image_b
             if HELD[0] > 0:
                 held = tl.arange(0, HELD[2])
                 tile, held_sample, held_y, held_x = _tile_of(held, HELD[0] * HELD[1], tiles_y, tiles_x, TILE, BLOCK)
                 held_y = held_y * CELL[0] - 1 + held // HELD[1] - tile * HELD[0]
-                held_x = held_x * CELL[1] - 1 + held % HELD[1]
-                m_held = (held < HELD[0] * HELD[1] * number) & (held % HELD[1] < TILE[1] * CELL[1] + 2)
+                held_x = held_x * CELL[1] - MARGIN + held % HELD[1]
+                m_held = (held < HELD[0] * HELD[1] * number) & (held % HELD[1] < TILE[1] * CELL[1] + 1 + MARGIN)
                 m_held &= (held_y >= 0) & (held_y < height) & (held_x >= 0) & (held_x < width)
                 at_y = cell // TILE[1] % TILE[0] * CELL[0] + 1 + tl.minimum(in_y, CELL[0] - 1)
-                at_x = cell % TILE[1] * CELL[1] + 1 + tl.minimum(in_x, CELL[1] - 1)
+                at_x = cell % TILE[1] * CELL[1] + MARGIN + tl.minimum(in_x, CELL[1] - 1)
                 at = (of * HELD[0] + at_y) * HELD[1] + at_x
                 p_sample = p_image + held_sample * s_image_b
                 dy, dx, _ = strongest_held(
-                    *(p_sample, channels, s_image_c, held_y, held_x, m_held, at, HELD[1], y, x, m_pixel),
+                    *(p_sample, channels, s_image_c, held_y.to(INDEX), held_x.to(INDEX), m_held, at, HELD[1], y, x, m_pixel),
                     *(size, source, strides, REAL, SQRT, RESIZE),
                 )
             else:

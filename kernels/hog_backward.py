@@ -7,14 +7,15 @@ collects from its neighbours' differences. Nothing is scattered: every order of 
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
-from dssm.kernels.hog_gradient import pixels, strongest
+from dssm.kernels.hog_gradient import pixels, strongest, wide
 from dssm.kernels.hog_votes import hard_bins, shared_votes, shared_votes_backward, window
 from dssm.kernels.launch import launch, tiles
+from torch import Tensor
 
 _BLOCK = 2048  # pixels
 
@@ -34,6 +35,7 @@ def pixels_backward(
         programs,
         *(image, by_blocks, steps, chosen, batch, channels, height, width, *image.stride()),
         EXACT=exact,
+        WIDE=wide(image),
         SQRT=sqrt,
         OPENCV=mode == "opencv",
         BINS=bins,
@@ -47,6 +49,7 @@ def pixels_backward(
         programs,
         *(image, steps, chosen, out, batch, channels, height, width, *image.stride()),
         EXACT=exact,
+        WIDE=wide(image),
         SQRT=sqrt,
         PIXELS=_BLOCK,
         warps=8,
@@ -55,10 +58,10 @@ def pixels_backward(
 
 
 @triton.jit
-def _pixels_of(height, width, PIXELS: tl.constexpr):
+def _pixels_of(height, width, WIDE: tl.constexpr, PIXELS: tl.constexpr):
     """The program's sample, and the places, rows, columns and mask of its pixels."""
     pieces = tl.cdiv(height * width, PIXELS)
-    place = tl.program_id(0) % pieces * PIXELS + tl.arange(0, PIXELS)
+    place = (tl.program_id(0) % pieces * PIXELS + tl.arange(0, PIXELS)).to(tl.int64 if WIDE else tl.int32)
     return (tl.program_id(0) // pieces).to(tl.int64), place, place // width, place % width, place < height * width
 
 
@@ -77,6 +80,7 @@ def _hog_votes_bwd_kernel(
     s_image_y,
     s_image_x,
     EXACT: tl.constexpr,
+    WIDE: tl.constexpr,
     SQRT: tl.constexpr,
     OPENCV: tl.constexpr,
     BINS: tl.constexpr,
@@ -86,9 +90,11 @@ def _hog_votes_bwd_kernel(
 ):
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
     size, strides = (height, width), (s_image_y, s_image_x)
-    sample, place, y, x, m_pixel = _pixels_of(height, width, PIXELS)
+    sample, place, y, x, m_pixel = _pixels_of(height, width, WIDE, PIXELS)
     p_image += sample * s_image_b
-    dy, dx, channel = strongest(p_image, channels, s_image_c, y, x, m_pixel, size, size, strides, REAL, SQRT, False)
+    dy, dx, channel = strongest(
+        p_image, channels, s_image_c, y, x, m_pixel, size, size, strides, REAL, SQRT, False
+    )
     rows, columns = height // CELL[0] - BLOCK[0] + 1, width // CELL[1] - BLOCK[1] + 1
     COUNT: tl.constexpr = BLOCK[0] * BLOCK[1] * BINS
     p_blocks += sample * rows * columns * COUNT
@@ -154,12 +160,13 @@ def _hog_steps_bwd_kernel(
     s_image_y,
     s_image_x,
     EXACT: tl.constexpr,
+    WIDE: tl.constexpr,
     SQRT: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
     size, strides = (height, width), (s_image_y, s_image_x)
-    sample, place, y, x, m_pixel = _pixels_of(height, width, PIXELS)
+    sample, place, y, x, m_pixel = _pixels_of(height, width, WIDE, PIXELS)
     p_image += sample * s_image_b
     p_dy = p_steps + sample * height * width
     p_dx = p_dy + batch.to(tl.int64) * height * width

@@ -7,6 +7,12 @@ import triton
 import triton.language as tl
 
 from dssm.kernels.hog_resize import resized
+from torch import Tensor
+
+
+def wide(image: Tensor) -> bool:
+    """Whether places in a sample of (B, C, H, W) take 64 bits."""
+    return sum((image.shape[i] - 1) * image.stride(i) for i in (2, 3)) >= 1 << 31
 
 
 @triton.jit
