@@ -128,6 +128,6 @@ def _covariance_scatter_fwd_kernel(
         column_shift = tl.load(p_shift + first + column, mask=m_column, other=0)
         earlier = tl.cast(count, tl.float64) * _share(points, count)
         total += row_shift[:, None] * column_shift * earlier
-        p_scatter += (first + row)[:, None] * channels + column
+        p_tile = p_scatter + (first + row)[:, None] * channels + column
         m_tile = m_row[:, None] & m_column
-        tl.store(p_scatter, tl.load(p_scatter, mask=m_tile, other=0) + total, mask=m_tile)
+        tl.store(p_tile, tl.load(p_tile, mask=m_tile, other=0) + total, mask=m_tile)

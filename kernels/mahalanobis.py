@@ -45,7 +45,7 @@ def _distances(x: Tensor, mean: Tensor, whiten: Tensor, whitened: Tensor | None)
     rows, channels = whiten.shape[-2:]
     gaussians, points, height, width = _sizes(x, mean)
     distance = torch.empty((x.shape[0], *x.shape[2:]), dtype=_computed(x), device=x.device)
-    block_p = block(points, distance.dtype)
+    block_p, block_k = block(points, distance.dtype), block(rows, distance.dtype)
     launch(
         _mahalanobis_fwd_kernel,
         gaussians * tiles(points, block_p),
@@ -56,8 +56,8 @@ def _distances(x: Tensor, mean: Tensor, whiten: Tensor, whitened: Tensor | None)
         PRECISION=precision(distance.dtype, exact=True),
         BLOCK_P=block_p,
         BLOCK_C=depth(channels, distance.dtype),
-        BLOCK_K=block(rows, distance.dtype),
-        warps=8,  # with 4 the registers do not suffice
+        BLOCK_K=block_k,
+        warps=8 if block_p * block_k > 2048 else 4,  # a large tile needs the registers of more
         fuse=True,
     )
     return distance

@@ -153,7 +153,7 @@ CASES = [("cpu", *case) for case in product(SHAPES, [1, 4], [1, 2, 9], ENDS) if 
 # Interpreted, a program takes milliseconds: several tiles along every axis, but few of them.
 CASES += [
     ("triton", shape, windows, dilation, end)
-    for shape in [(2, 3, 45, 1, 1), (2, 20, 70, 9, 15), (3, 50, 2, 6, 7)]
+    for shape in [(2, 3, 45, 1, 1), (2, 20, 70, 5, 15), (3, 50, 2, 6, 7)]
     for windows, dilation, end in zip([1, 4, 4, 1], [2, 1, 9, 2], ENDS, strict=True)
     if "triton" in BACKENDS
 ]
@@ -188,7 +188,8 @@ def test_gradients_in_every_layout_and_dtype(
     tensors = [*case((2, 5, 6, 7), 4, 1, generator, out=43), *attention_case(43, generator)]
     tensors[0] = layout(tensors[0])
     grad = torch.randn(2, 43, 6, 7, generator=generator, dtype=torch.float64) / 9
-    for shaped in (grad, layout(grad), grad.contiguous(memory_format=torch.channels_last)):
+    others = (grad, grad.contiguous(memory_format=torch.channels_last)) if backend != "triton" else ()
+    for shaped in (layout(grad), *others):
         compare_gradients(tensors, shaped, dtype, backend, close, activation=activation)
 
 
