@@ -258,6 +258,27 @@ def test_a_loop_that_threads_leave_at_different_times() -> None:
     np.testing.assert_array_equal(out, np.where(THREAD % 2, -1, 1) * THREAD**2)
 
 
+def test_threads_go_where_their_index_says() -> None:
+    out = np.zeros(N, np.int32)
+    execute(
+        """
+        $table:
+        .branchtargets $a, $b, $c;
+        rem.u32 %r2, %r1, 3; mov.b32 %r3, 7;
+        brx.idx %r2, $table;
+        $a:
+        mov.b32 %r3, 100;
+        $b:
+        add.s32 %r3, %r3, 1;
+        $c:
+        mad.wide.u32 %rd2, %r1, 4, %rd1;
+        st.global.b32 [%rd2], %r3;
+        """,
+        out,
+    )
+    np.testing.assert_array_equal(out, np.array([101, 8, 7])[THREAD % 3])
+
+
 def test_masked_lanes_keep_what_they_had() -> None:
     out = np.full(N, 7, np.int32)
     execute(

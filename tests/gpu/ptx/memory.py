@@ -259,5 +259,5 @@ class Accesses:
             block, thread = divmod(other - 1, lanes.threads)
             who = f"thread {thread} of block {block}"
         else:
-            who = "several threads"
+            who = "one of several threads"
         return f"race in {kind} memory: {lanes.name(index)} {text.format(who)}, and no barrier lies between"

@@ -88,6 +88,8 @@ class _Blocks:
         if instruction.opcode == "bra":
             self._go(following, mask & ~allowed)
             return self._go(self.kernel.labels[instruction.operands[0]], allowed)
+        if instruction.opcode == "brx":
+            return self._branch_by_index(instruction, allowed)
         if instruction.opcode in ("ret", "exit"):
             self.alive = self.alive & ~allowed
             return self._go(following, mask & ~allowed)
@@ -102,6 +104,14 @@ class _Blocks:
         if mask.any():
             mask = mask | self.at[place] if place in self.at else mask
             self.at[place] = self.machine.everyone if mask.all() else mask
+
+    def _branch_by_index(self, instruction: Instruction, mask: np.ndarray) -> None:
+        index = self.machine.read(instruction.operands[0], "u32")
+        targets = self.kernel.targets[instruction.operands[1]]
+        if (index[mask] >= len(targets)).any():
+            raise KernelError(f"a branch beyond the last of its {len(targets)} targets")
+        for i, name in enumerate(targets):
+            self._go(self.kernel.labels[name], mask & (index == i))
 
     def _wait(self, instruction: Instruction, following: int, mask: np.ndarray) -> None:
         """Barrier 0 of all threads; a divergent one is found when nobody else can go on."""
