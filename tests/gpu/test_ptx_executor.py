@@ -258,6 +258,27 @@ def test_a_loop_that_threads_leave_at_different_times() -> None:
     np.testing.assert_array_equal(out, np.where(THREAD % 2, -1, 1) * THREAD**2)
 
 
+def test_threads_go_where_their_index_says() -> None:
+    out = np.zeros(N, np.int32)
+    execute(
+        """
+        $table:
+        .branchtargets $a, $b, $c;
+        rem.u32 %r2, %r1, 3; mov.b32 %r3, 7;
+        brx.idx %r2, $table;
+        $a:
+        mov.b32 %r3, 100;
+        $b:
+        add.s32 %r3, %r3, 1;
+        $c:
+        mad.wide.u32 %rd2, %r1, 4, %rd1;
+        st.global.b32 [%rd2], %r3;
+        """,
+        out,
+    )
+    np.testing.assert_array_equal(out, np.array([101, 8, 7])[THREAD % 3])
+
+
 def test_masked_lanes_keep_what_they_had() -> None:
     out = np.full(N, 7, np.int32)
     execute(
@@ -541,10 +562,6 @@ STORE = "mad.wide.u32 %rd2, %r1, 4, %rd1; st.global.b32 [%rd2], %r1;"
         (SWAP.replace("124", "380"), "thread 0 of block 0: 4 bytes at 380 of 256 bytes of shared memory"),
         (SWAP.replace("xor.b32 %r3, %r2, 124", "add.u32 %r3, %r2, 128"), "shared memory that nobody has written"),
         (STORE + "xor.b32 %r3, %r1, 1; mad.wide.u32 %rd3, %r3, 4, %rd1; ld.global.b32 %r4, [%rd3];", "race in global"),
-        (
-            "xor.b32 %r3, %r1, 1; mad.wide.u32 %rd3, %r3, 4, %rd1; ld.global.b32 %r4, [%rd3];" + STORE,
-            "stores what .* read",
-        ),
         ("setp.lt.s32 %p1, %r1, 9; @%p1 bra $a; bar.sync 0;\n $a:\n bar.sync 0;", "wait at different barriers"),
         ("$a:\n bra $a;", "no end"),
         ("setp.lt.s32 %p1, %r1, 9; @%p1 bra $a; redux.sync.add.s32 %r3, %r1, -1;\n $a:\n ret;", "do not come to it"),
@@ -564,6 +581,19 @@ def test_blocks_race_too() -> None:
     execute(body, out)
     with pytest.raises(KernelError, match="race in global memory"):
         execute(body, out, grid=2)
+
+
+def test_reading_too_late_matters_where_it_is_used() -> None:
+    """All threads load a number that one of them changes: harmless, unless the others use what they have loaded."""
+    change = "ld.global.b32 %r2, [%rd1]; add.u32 %r3, %r2, 1; setp.eq.s32 %p1, %r1, 0; @%p1 st.global.b32 [%rd1], %r3;"
+    number, out = np.full(1, 5, np.uint32), np.zeros(64, np.uint32)
+    execute(change, number, threads=64)
+    assert number[0] == 6
+    use = "mad.wide.u32 %rd3, %r1, 4, %rd2; st.global.b32 [%rd3], %r2;"
+    execute(change.replace("@%p1", "bar.sync 0; @%p1") + use, number, out, threads=64)
+    assert (out == 6).all()
+    with pytest.raises(KernelError, match=r"stores what one of several threads has read.*order of warps"):
+        execute(change + use, number, out, threads=64)
 
 
 def test_a_barrier_makes_it_right() -> None:

@@ -39,7 +39,7 @@ class Memory:
     def __init__(self, size: int, *, initialised: bool, races: bool) -> None:
         self.data = np.zeros(-(-size // 16) * 16, np.uint8)
         self.initialised = None if initialised else np.zeros(size, bool)
-        self.accesses = Accesses(size) if races else None
+        self.accesses = Accesses(size, lenient=self.kind == "global") if races else None
 
     def place(self, addresses: np.ndarray, size: int, lanes: Lanes) -> np.ndarray:
         """(N,) places of the first byte. Raises KernelError where one of `size` bytes is out of bounds."""
@@ -114,7 +114,7 @@ class Global(Memory):
 
     kind = "global"
 
-    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, spans: Iterable[tuple[int, int]], *, races: bool) -> None:
         """`spans` are the (address, bytes) of this process's memory that pointers may reach; overlapping ones join."""
         self.tensors: list[np.ndarray] = []
         self.offsets: list[int] = []
@@ -123,7 +123,7 @@ class Global(Memory):
             self.tensors.append(np.ctypeslib.as_array((ctypes.c_uint8 * (stop - start)).from_address(start)))
             self.offsets.append(end + start % 256)  # as aligned as it is
             end = -(-(self.offsets[-1] + stop - start) // 256) * 256 + _GUARD
-        super().__init__(end, initialised=True, races=True)
+        super().__init__(end, initialised=True, races=races)
         self.allowed = np.zeros(end, bool)
         for tensor, offset in zip(self.tensors, self.offsets, strict=True):
             self.data[offset : offset + tensor.size] = tensor
@@ -145,6 +145,11 @@ class Global(Memory):
             wrong = int((~inside).argmax())
             raise KernelError(f"{lanes.name(wrong)}: {size} bytes of global memory {self._where(int(offsets[wrong]))}")
         return offsets
+
+    @property
+    def hazard(self) -> str:
+        """What a thread might have read too late, "" if nothing."""
+        return self.accesses.hazard if self.accesses else ""
 
     def write_back(self) -> None:
         """Results into the memory of this process."""
@@ -191,12 +196,14 @@ class Own(Memory):
 class Accesses:
     """Who touched every byte last, and when: two threads, one of which writes, need a barrier between them.
 
-    Atomic and volatile accesses are taken to be meant: they race with nothing.
+    Atomic and volatile accesses are taken to be meant: they race with nothing. Where a thread stores what another of
+    its block has read, the other might read too late: with `lenient` that is no error, but noted as a hazard.
     """
 
     _NOBODY, _SEVERAL_BLOCKS = 0, -(1 << 62)
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, lenient: bool) -> None:
+        self.lenient, self.hazard = lenient, ""
         # A thread is its number + 1, several threads of a block are -1 - block.
         self.writer, self.reader = np.zeros(size, np.int64), np.zeros(size, np.int64)
         self.written, self.seen = np.zeros((size, 2), np.int32), np.zeros((size, 2), np.int32)  # barriers passed
@@ -223,7 +230,10 @@ class Accesses:
             before = who[touched]
             racing = changed & (before != self._NOBODY) & ~self._ordered(before, when[touched], lanes)
             if racing.any():
-                raise KernelError(self._race(f"stores what {{}} has {name}", before, racing, lanes, kind))
+                race = self._race(f"stores what {{}} has {name}", before, racing, lanes, kind)
+                if not (name == "read" and self.lenient and self._within_blocks(before[racing], lanes, racing)):
+                    raise KernelError(race)
+                self.hazard = self.hazard or race
         self.writer[touched] = lanes.ids[:, None] + 1
         self.written[touched] = self._now(lanes)
 
@@ -252,6 +262,11 @@ class Accesses:
         return (one & (other == ids)) | barrier | warp
 
     @staticmethod
+    def _within_blocks(before: np.ndarray, lanes: Lanes, racing: np.ndarray) -> bool:
+        blocks = np.broadcast_to(lanes.ids[:, None] // lanes.threads, racing.shape)[racing]
+        return bool((np.where(before > 0, (before - 1) // lanes.threads, -1 - before) == blocks).all())
+
+    @staticmethod
     def _race(text: str, before: np.ndarray, racing: np.ndarray, lanes: Lanes, kind: str) -> str:
         index, byte = np.unravel_index(racing.argmax(), racing.shape)
         other = int(before[index, byte])
@@ -259,5 +274,5 @@ class Accesses:
             block, thread = divmod(other - 1, lanes.threads)
             who = f"thread {thread} of block {block}"
         else:
-            who = "several threads"
+            who = "one of several threads"
         return f"race in {kind} memory: {lanes.name(index)} {text.format(who)}, and no barrier lies between"

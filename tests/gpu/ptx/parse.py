@@ -42,6 +42,7 @@ class Kernel:
     constants: dict[str, np.ndarray] = field(default_factory=dict)  # tables of bytes in global memory, by name
     local: dict[str, int] = field(default_factory=dict)  # bytes of every thread's own memory, by name
     labels: dict[str, int] = field(default_factory=dict)
+    targets: dict[str, list[str]] = field(default_factory=dict)  # the labels of a branch with an index, by name
     instructions: list[Instruction] = field(default_factory=list)
 
 
@@ -83,7 +84,7 @@ def _block(text: str, start: int) -> str:
 
 
 def _body(kernel: Kernel, body: str, files: dict[str, str]) -> None:
-    source, pending = "", ""
+    source, pending, latest = "", "", ""
     for raw in body.splitlines():
         line = raw.strip()
         if location := re.match(r"\.loc\s+(\d+)\s+(\d+)", line):
@@ -92,10 +93,14 @@ def _body(kernel: Kernel, body: str, files: dict[str, str]) -> None:
         elif re.match(r"\.(pragma|section|file)\b", line):
             continue
         elif label := re.match(r"([\w$]+):$", line):
-            kernel.labels[label[1]] = len(kernel.instructions)
+            latest = label[1]
+            kernel.labels[latest] = len(kernel.instructions)
         else:
             *statements, pending = f"{pending} {line}".split(";")
             for statement in statements:
+                if listed := re.match(r"\s*\.branchtargets\s+(.*)", statement, re.DOTALL):
+                    kernel.targets[latest] = [name.strip() for name in listed[1].split(",")]
+                    continue
                 _statement(kernel, re.sub(r"^[\s{}]+", "", statement).strip(), source)  # braces open or close a scope
 
 
