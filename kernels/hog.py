@@ -15,6 +15,8 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.hog_backward import pixels_backward
 from dssm.kernels.hog_blocks import normalize, normalize_backward
 from dssm.kernels.hog_gradient import strongest, strongest_held, wide
@@ -22,7 +24,6 @@ from dssm.kernels.hog_votes import hard_bins, roles, shared_votes
 from dssm.kernels.launch import launch, tiles
 from dssm.ops.hog import length
 from dssm.reference.hog import resize
-from torch import Tensor
 
 _VALUES = 8192  # float32 of each kind that a program holds, 16 of a thread
 _WARPS = 16
@@ -275,7 +276,9 @@ def _hog_fwd_kernel(
     """Normalised blocks; or their gradient before they were normalised, where that of the features is given."""
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
     INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32  # of a place in an image
-    number = tl.minimum(batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2])  # of tiles, in the last program
+    number = tl.minimum(
+        batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2]
+    )  # of tiles, in the last program
     size, source, strides = (height, width), (source_height, source_width), (s_image_y, s_image_x)
 
     # The first cell of each of the program's blocks.
@@ -315,7 +318,19 @@ def _hog_fwd_kernel(
                 at = (of * HELD[0] + at_y) * HELD[1] + at_x
                 p_sample = p_image + held_sample * s_image_b
                 dy, dx, _ = strongest_held(
-                    *(p_sample, channels, s_image_c, held_y.to(INDEX), held_x.to(INDEX), m_held, at, HELD[1], y, x, m_pixel),
+                    *(
+                        p_sample,
+                        channels,
+                        s_image_c,
+                        held_y.to(INDEX),
+                        held_x.to(INDEX),
+                        m_held,
+                        at,
+                        HELD[1],
+                        y,
+                        x,
+                        m_pixel,
+                    ),
                     *(size, source, strides, REAL, SQRT, RESIZE),
                 )
             else:

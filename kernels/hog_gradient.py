@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from dssm.kernels.hog_resize import resized
-from torch import Tensor
 
 
 def wide(image: Tensor) -> bool:
