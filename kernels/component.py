@@ -11,27 +11,34 @@ from torch import Tensor
 from dssm.kernels.component_runs import begin, keep, measure, pack, unite, unpack, words
 from dssm.kernels.launch import launch, tiles
 
-_WORDS = 128  # of 32 pixels, per program
+WORDS = 128  # of 32 pixels, per program
 
 
 def component(mask: Tensor, connectivity: int) -> Tensor:
     """(B, H, W) bool -> (B, H, W) bool."""
-    batch, height, width = mask.shape
+    _, height, width = mask.shape
     out = torch.empty_like(mask, memory_format=torch.contiguous_format)
-    count = height * tiles(width, 32)
-    word, parent, area = scratch(batch, height, width, mask.device)
-    best = torch.empty(batch, dtype=torch.int64, device=mask.device)  # a key of `measure` per plane
-    programs = batch * tiles(count, _WORDS)
-    launch(
-        _component_pack_fwd_kernel,
-        programs,
-        *(mask, word, parent, area, best, height, width, *mask.stride()),
-        WORDS=_WORDS,
-    )
-    launch(_component_unite_fwd_kernel, programs, word, parent, height, width, CONNECTIVITY=connectivity, WORDS=_WORDS)
-    launch(_component_measure_fwd_kernel, programs, word, parent, area, best, height, width, WORDS=_WORDS)
-    launch(_component_keep_fwd_kernel, programs, word, parent, best, out, height, width, WORDS=_WORDS)
+    word, parent, _, best = label(mask, connectivity)
+    launch(_component_keep_fwd_kernel, programs(mask), word, parent, best, out, height, width, WORDS=WORDS)
     return out
+
+
+def label(mask: Tensor, connectivity: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The packed planes, a parent per node, which is its root, an area per root, and the best key of each plane."""
+    batch, height, width = mask.shape
+    word, parent, area = scratch(batch, height, width, mask.device)
+    best = torch.empty(batch, dtype=torch.int64, device=mask.device)
+    packed = mask, word, parent, area, best, height, width, *mask.stride()
+    launch(_component_pack_fwd_kernel, programs(mask), *packed, WORDS=WORDS)
+    united = word, parent, height, width
+    launch(_component_unite_fwd_kernel, programs(mask), *united, CONNECTIVITY=connectivity, WORDS=WORDS)
+    launch(_component_measure_fwd_kernel, programs(mask), word, parent, area, best, height, width, WORDS=WORDS)
+    return word, parent, area, best
+
+
+def programs(mask: Tensor) -> int:
+    """How many programs walk through the words of (B, H, W)."""
+    return mask.shape[0] * tiles(mask.shape[1] * tiles(mask.shape[2], 32), WORDS)
 
 
 def scratch(batch: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -43,7 +50,7 @@ def scratch(batch: int, height: int, width: int, device: torch.device) -> tuple[
 
 
 @triton.jit
-def _place(height, width, WORDS: tl.constexpr):
+def place(height, width, WORDS: tl.constexpr):
     """The program's sample, its first word, and how many words a row and a plane are."""
     pitch = tl.cdiv(width, 32)
     count = height * pitch
@@ -55,7 +62,7 @@ def _place(height, width, WORDS: tl.constexpr):
 def _component_pack_fwd_kernel(
     p_mask, p_word, p_parent, p_area, p_best, height, width, s_mask_b, s_mask_y, s_mask_x, WORDS: tl.constexpr
 ):
-    i_sample, first, pitch, count = _place(height, width, WORDS)
+    i_sample, first, pitch, count = place(height, width, WORDS)
     i_word, m_word, y, x = words(first, count, pitch, WORDS)
     p_mask += i_sample * s_mask_b + y * s_mask_y + x.to(tl.int64) * s_mask_x
     word = pack(tl.load(p_mask, mask=m_word[:, None] & (x < width), other=0) != 0)  # (WORDS,)
@@ -67,7 +74,7 @@ def _component_pack_fwd_kernel(
 
 @triton.jit
 def _component_unite_fwd_kernel(p_word, p_parent, height, width, CONNECTIVITY: tl.constexpr, WORDS: tl.constexpr):
-    i_sample, first, pitch, count = _place(height, width, WORDS)
+    i_sample, first, pitch, count = place(height, width, WORDS)
     i_word, m_word, _, _ = words(first, count, pitch, WORDS)
     p_word += i_sample * count
     unite(p_word, p_parent + i_sample * count * 16, i_word, m_word, pitch, CONNECTIVITY)
@@ -75,7 +82,7 @@ def _component_unite_fwd_kernel(p_word, p_parent, height, width, CONNECTIVITY: t
 
 @triton.jit
 def _component_measure_fwd_kernel(p_word, p_parent, p_area, p_best, height, width, WORDS: tl.constexpr):
-    i_sample, first, pitch, count = _place(height, width, WORDS)
+    i_sample, first, pitch, count = place(height, width, WORDS)
     i_word, m_word, _, _ = words(first, count, pitch, WORDS)
     word = tl.load(p_word + i_sample * count + i_word, mask=m_word, other=0)
     key = measure(p_parent + i_sample * count * 16, p_area + i_sample * count * 16, i_word, word)
@@ -84,7 +91,7 @@ def _component_measure_fwd_kernel(p_word, p_parent, p_area, p_best, height, widt
 
 @triton.jit
 def _component_keep_fwd_kernel(p_word, p_parent, p_best, p_out, height, width, WORDS: tl.constexpr):
-    i_sample, first, pitch, count = _place(height, width, WORDS)
+    i_sample, first, pitch, count = place(height, width, WORDS)
     i_word, m_word, y, x = words(first, count, pitch, WORDS)
     word = tl.load(p_word + i_sample * count + i_word, mask=m_word, other=0)
     word = keep(p_parent + i_sample * count * 16, i_word, word, tl.load(p_best + i_sample))

@@ -41,7 +41,7 @@ def begin(p_parent, p_area, i_word, word):
     while tl.max(word) != 0:
         tl.store(p_parent + node, node, mask=word != 0)
         tl.store(p_area + node, tl.zeros_like(node), mask=word != 0)
-        word = word & ~_first_run(word)
+        word = word & ~first_run(word)
         node += 1
 
 
@@ -74,7 +74,7 @@ def measure(p_parent, p_area, i_word, word):
     node = i_word * 16
     key = tl.zeros_like(i_word).to(tl.int64)
     while tl.max(word) != 0:
-        m_run, run = word != 0, _first_run(word)
+        m_run, run = word != 0, first_run(word)
         root = _root(p_parent, node, m_run)
         tl.atomic_min(p_parent + node, root, mask=m_run, sem="relaxed")  # `keep` looks no further
         length = _count(run)
@@ -96,7 +96,7 @@ def keep(p_parent, i_word, word, key):
     node = i_word * 16
     kept = tl.zeros_like(word)
     while tl.max(word) != 0:
-        run = _first_run(word)
+        run = first_run(word)
         root = tl.load(p_parent + node, mask=word != 0, other=-1)
         kept = tl.where(root == 0xFFFFFFFF - (key & 0xFFFFFFFF), kept | run, kept)
         word = word & ~run
@@ -147,7 +147,7 @@ def _node(word, place):
 
 
 @triton.jit
-def _first_run(word):
+def first_run(word):
     """The lowest run of bits alone: adding its first bit carries through it."""
     return word & ~(word + (word & (~word + 1)))
 
