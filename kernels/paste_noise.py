@@ -92,7 +92,7 @@ def search(
     passes = tl.full((), _PASSES, tl.int32)
     while passes > 0:
         if not current:
-            _threshold(p_noise, p_word, level, peak, height, width, WORDS)
+            _threshold(p_noise, p_word, level, peak, height, width, WORDS // 8)
         key = _largest(p_word, p_parent, p_area, height * pitch, pitch, CONNECTIVITY, WORDS)
         large = area_of(key) > most
         small = (area_of(key) < least) & (not risen)
