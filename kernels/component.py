@@ -10,6 +10,8 @@ from dssm.kernels.component_runs import begin, keep, measure, pack, unite, unpac
 from dssm.kernels.launch import launch, tiles
 from torch import Tensor
 
+from dssm.errors import InputError
+
 _WORDS = 128  # of 32 pixels, per program
 
 
@@ -36,6 +38,8 @@ def component(mask: Tensor, connectivity: int) -> Tensor:
 def scratch(batch: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Uninitialised words of the packed planes, and a parent and an area per node."""
     count = height * tiles(width, 32)
+    if 32 * count >= 2**31:
+        raise InputError(f'{height} x {width} pixels are too many for 32-bit labels: choose backend="reference"')
     word = torch.empty(batch, count, dtype=torch.uint32, device=device)
     parent, area = (torch.empty(batch, 16 * count, dtype=torch.int32, device=device) for _ in range(2))
     return word, parent, area

@@ -139,7 +139,7 @@ def test_long_paths_stay_whole(mask: Tensor, connectivity: int, backend: str) ->
 
 
 @each_backend
-@pytest.mark.parametrize("mask", [snake(60, 290), spiral(75), spiral(75).flip(1, 2)], ids=["snake", "spiral", "turned"])
+@pytest.mark.parametrize("mask", [snake(60, 290), spiral(75)], ids=["snake", "spiral"])
 def test_paths_that_cross_the_tiles_of_many_programs_stay_whole(mask: Tensor, backend: str) -> None:
     """And two paths side by side stay apart."""
     assert torch.equal(component(mask, backend=backend), mask)
