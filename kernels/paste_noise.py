@@ -8,10 +8,10 @@ import triton.language as tl
 from dssm.kernels.component_runs import area_of, begin, measure, pack, unite, words
 from dssm.kernels.perlin import band, placement, tile_noise
 
-from dssm.reference.paste import _STEPS, NOISE
+from dssm.reference.paste import NOISE, STEPS
 
 _NOISE = tl.constexpr(NOISE)
-_PASSES = tl.constexpr(_STEPS + 1)
+_PASSES = tl.constexpr(STEPS + 1)
 
 
 @triton.jit

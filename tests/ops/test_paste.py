@@ -233,7 +233,7 @@ def test_a_sample_depends_on_its_number_alone(area: tuple[float, float], backend
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backends_agree(dtype: torch.dtype, backend: str) -> None:
-    for size in ((7, 9), (40, 64), (21, 130)):
+    for size in ((21, 130),) if INTERPRETED else ((7, 9), (40, 64), (21, 130)):
         for area in ((0.0, 1.0), (0.02, 0.1)):
             image, source = example((len(INDEX), 3, *size), dtype)
             settings = {"seed": 7, "kind": MIXED, "area": area}
@@ -291,12 +291,13 @@ def test_gradients_of_the_kernel_are_those_of_the_reference(
 ) -> None:
     size = (len(INDEX), 2, 17, 23) if INTERPRETED else (len(INDEX), 5, 33, 47)
     grad = torch.randn(size, generator=torch.Generator().manual_seed(1)).to(dtype)
-    for change in (torch.Tensor.contiguous, lambda x: x.to(memory_format=torch.channels_last)):
+    layouts = torch.contiguous_format, torch.channels_last
+    for layout in layouts[1:] if INTERPRETED else layouts:
         results = []
         for chosen in (backend, "reference"):
-            inputs = [change(x).requires_grad_() for x in example(size, dtype)]
+            inputs = [x.to(memory_format=layout).requires_grad_() for x in example(size, dtype)]
             pasted = paste(*inputs, INDEX, seed=4, kind=MIXED, area=area, backend=chosen)[0]
-            results.append(torch.autograd.grad(pasted, inputs, change(grad)))
+            results.append(torch.autograd.grad(pasted, inputs, grad.to(memory_format=layout)))
         for ours, theirs in zip(*results, strict=True):
             torch.testing.assert_close(ours, theirs)
 
