@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dssm.errors import InputError
 from dssm.kernels.component_runs import begin, keep, measure, pack, unite, unpack, words
 from dssm.kernels.launch import launch, tiles
 
@@ -44,6 +45,8 @@ def programs(mask: Tensor) -> int:
 def scratch(batch: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Uninitialised words of the packed planes, and a parent and an area per node."""
     count = height * tiles(width, 32)
+    if 32 * count >= 2**31:
+        raise InputError(f'{height} x {width} pixels are too many for 32-bit labels: choose backend="reference"')
     word = torch.empty(batch, count, dtype=torch.uint32, device=device)
     parent, area = (torch.empty(batch, 16 * count, dtype=torch.int32, device=device) for _ in range(2))
     return word, parent, area

@@ -75,7 +75,7 @@ def paste_backward(
         _paste_bwd_kernel,
         batch * tiles(height * width, _BLOCK),
         *(grad, kind, mask, *plan, grads[0], grads[-1], kind.stride(0), channels, height, width, *grad.stride()),
-        warps=8,
+        warps=16,
         FLAT=flat(grad),
         BLOCK=_BLOCK,
         SOURCE=source is not None,
@@ -160,6 +160,7 @@ def _paste_mask_fwd_kernel(
     """All that is drawn for a sample, a program each: what shows through its mask, how strongly, and the mask."""
     i_sample = tl.program_id(0).to(tl.int64)
     index, kind = tl.load(p_index + i_sample * s_index), tl.load(p_kind + i_sample * s_kind)
+    few: tl.constexpr = WORDS // 8  # words whose pixels fit into registers
     pitch = tl.cdiv(width, 32)
     count = height * pitch
     p_mask += i_sample * height * width
@@ -171,8 +172,8 @@ def _paste_mask_fwd_kernel(
         p_noise += i_sample * height * width
         bounds = threshold, least, most
         key = search(p_noise, p_word, p_parent, p_area, peak, bounds, height, width, CONNECTIVITY, WORDS)
-        for first in range(0, count, WORDS):
-            i_word, m_word, y, x = words(first, count, pitch, WORDS)
+        for first in range(0, count, few):
+            i_word, m_word, y, x = words(first, count, pitch, few)
             word = keep(p_parent, i_word, tl.load(p_word + i_word, mask=m_word, other=0), key)
             tl.store(p_mask + y * width + x, unpack(word), mask=m_word[:, None] & (x < width))
         weight = integer(philox(seed, index, _PASTE, 0)[0], alpha_lo, alpha_hi + 1)
@@ -180,8 +181,8 @@ def _paste_mask_fwd_kernel(
     else:
         shape = rectangle(seed, index, kind, height, width, least, most)
         store_shape(p_shape + i_sample * _SHAPE, shape)
-        for first in range(0, count, WORDS):
-            _, m_word, y, x = words(first, count, pitch, WORDS)
+        for first in range(0, count, few):
+            _, m_word, y, x = words(first, count, pitch, few)
             tl.store(p_mask + y * width + x, locate(shape, y, x)[0], mask=m_word[:, None] & (x < width))
         tl.store(p_weight + i_sample, tl.cast(0, tl.float32))
         draw = tl.arange(0, GAINS)

@@ -8,10 +8,10 @@ import triton.language as tl
 
 from dssm.kernels.component_runs import area_of, begin, measure, pack, unite, words
 from dssm.kernels.perlin import band, placement, tile_noise
-from dssm.reference.paste import _STEPS, NOISE
+from dssm.reference.paste import NOISE, STEPS
 
 _NOISE = tl.constexpr(NOISE)
-_PASSES = tl.constexpr(_STEPS + 1)
+_PASSES = tl.constexpr(STEPS + 1)
 
 
 @triton.jit
@@ -92,7 +92,7 @@ def search(
     passes = tl.full((), _PASSES, tl.int32)
     while passes > 0:
         if not current:
-            _threshold(p_noise, p_word, level, peak, height, width, WORDS)
+            _threshold(p_noise, p_word, level, peak, height, width, WORDS // 8)
         key = _largest(p_word, p_parent, p_area, height * pitch, pitch, CONNECTIVITY, WORDS)
         large = area_of(key) > most
         small = (area_of(key) < least) & (not risen)

@@ -39,8 +39,7 @@ def rectangle(seed, index, kind, height, width, least, most):
         h, w = _root(share * aspect, 100000000).to(tl.int64), _root(share, 100 * aspect).to(tl.int64)
         degrees = tl.cast(0, tl.int64)
     h, w = _fit(h, w, height, width, least, most)
-    cos, sin = cosine_sine(degrees.to(tl.float64) * _DEGREE)
-    cos, sin = nearest(cos * 65536), nearest(sin * 65536)
+    cos, sin = turn(degrees)
     box_h, box_w = (h * cos + w * tl.abs(sin) + 65535) >> 16, (w * cos + h * tl.abs(sin) + 65535) >> 16
     y, x, from_y, from_x = philox(seed, index, _PASTE, 1)
     return (
@@ -53,6 +52,13 @@ def rectangle(seed, index, kind, height, width, least, most):
         _centre(from_y, h, height),
         _centre(from_x, w, width),
     )
+
+
+@triton.jit
+def turn(degrees):
+    """Cosine and sine in 1/65536."""
+    cos, sin = cosine_sine(degrees.to(tl.float64) * _DEGREE)
+    return nearest(cos * 65536), nearest(sin * 65536)
 
 
 @triton.jit

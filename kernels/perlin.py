@@ -168,8 +168,8 @@ def _gradient(seed, index, i, j):
     quarter = (turn + 2097152) >> 22
     x = (turn - (quarter << 22)).to(tl.float32) * (_PI / 8388608)  # within pi / 4 of that quarter
     square = x * x
-    sin = x * (1 - square * (1 / 6 - square * (1 / 120 - square * (1 / 5040 - square / 362880))))
-    cos = 1 - square * (1 / 2 - square * (1 / 24 - square * (1 / 720 - square / 40320)))
+    sin = x * (1 - square * (1 / 6 - square * (1 / 120 - square * (1 / 5040 - square * (1 / 362880)))))
+    cos = 1 - square * (1 / 2 - square * (1 / 24 - square * (1 / 720 - square * (1 / 40320))))
     odd = quarter & 1 != 0
     row, column = tl.where(odd, sin, cos), tl.where(odd, cos, sin)
     return tl.where((quarter + 1) & 2 != 0, -row, row), tl.where(quarter & 2 != 0, -column, column)

@@ -139,6 +139,15 @@ def test_long_paths_stay_whole(mask: Tensor, connectivity: int, backend: str) ->
 
 
 @each_backend
+@pytest.mark.parametrize("mask", [snake(60, 290), spiral(75)], ids=["snake", "spiral"])
+def test_paths_that_cross_the_tiles_of_many_programs_stay_whole(mask: Tensor, backend: str) -> None:
+    """And two paths side by side stay apart."""
+    assert torch.equal(component(mask, backend=backend), mask)
+    rest = ~torch.nn.functional.pad(mask, (1, 1, 1, 1))
+    assert torch.equal(component(rest, connectivity=4, backend=backend)[0], with_scipy(rest[0], 4))
+
+
+@each_backend
 def test_all_or_nothing(backend: str) -> None:
     for value in (True, False):
         mask = torch.full((2, 9, 17), value)

@@ -20,8 +20,20 @@ from dssm.reference.philox import PASTE, philox
 
 BACKENDS = backends.available("paste", "cpu")
 DTYPES = [torch.uint8, torch.float32, torch.float64, torch.bfloat16, torch.float16]
-INDEX = torch.arange(6 if INTERPRETED else 12) * (2**31 + 1)
+INDEX = torch.arange(3 if INTERPRETED else 12) * (2**31 + 1)
 MIXED = INDEX % 3
+
+if "triton" in BACKENDS:
+    import triton
+    import triton.language as tl
+    from dssm.kernels.paste_rectangle import turn
+
+    @triton.jit
+    def _turn_kernel(p_degrees, p_cos, p_sin, count, block: tl.constexpr):
+        i = tl.arange(0, block)
+        cos, sin = turn(tl.load(p_degrees + i, mask=i < count, other=0))
+        tl.store(p_cos + i, cos, mask=i < count)
+        tl.store(p_sin + i, sin, mask=i < count)
 
 
 def example(size: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,22 +61,21 @@ def test_noise_is_its_parts(dtype: torch.dtype, connectivity: int, backend: str)
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_alpha_is_drawn_in_65536ths_between_its_bounds(backend: str) -> None:
-    count = 100 if INTERPRETED else 500
-    image, source = example((count, 1, 1, 1))
-    index = torch.arange(count)
+    index = torch.arange(0, 500, 25 if INTERPRETED else 1)
+    image, source = example((len(index), 1, 1, 1))
     alpha = paste(image, source, index, seed=3, alpha=(0.25, 0.75), backend=backend)[2]
     assert torch.equal(alpha * 65536, (alpha * 65536).round())
     assert 0.25 <= alpha.min() < 0.27
     assert 0.73 < alpha.max() <= 0.75
-    assert abs(alpha.mean() - 0.5) < 5 * 0.5 / 12**0.5 / count**0.5
-    few = image[:20], source[:20], index[:20]
+    assert abs(alpha.mean() - 0.5) < 5 * 0.5 / 12**0.5 / len(index) ** 0.5
+    few = image[:9], source[:9], index[:9]
     assert (paste(*few, seed=3, alpha=(1, 1), backend=backend)[2] == 1).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 64), (65, 17)])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_sample_is_left_without_a_defect(size: tuple[int, int], backend: str) -> None:
-    index = torch.arange(6 if INTERPRETED else 60)
+    index = torch.arange(3 if INTERPRETED else 60)
     image, source = example((len(index), 1, *size))
     for threshold in (0.5, 2.0):
         mask = paste(image, source, index, seed=1, kind=index % 3, threshold=threshold, backend=backend)[1]
@@ -85,7 +96,7 @@ def test_noise_below_zero_has_a_mask_too() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_area_bounds_the_mask(backend: str) -> None:
     size = (48, 64)
-    index = torch.arange(12 if INTERPRETED else 36)
+    index = torch.arange(6 if INTERPRETED else 36)
     image, source = example((len(index), 1, *size))
     for least, most in ((0.02, 0.08), (0.0, 0.005), (0.1, 1.0)):
         kind = index % 3
@@ -100,14 +111,14 @@ def test_area_bounds_the_mask(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_upright_patches_are_moved_pixels(backend: str) -> None:
-    image, _ = example((40, 2, 37, 53))
-    index = torch.arange(40)
+    index = torch.arange(5 if INTERPRETED else 40)
+    image, _ = example((len(index), 2, 37, 53))
     kind = torch.full_like(index, PATCH)
     result, mask, alpha = paste(image, None, index, seed=6, kind="patch", backend=backend)
     height, width, _, _ = rectangle(index, kind, (37, 53), 6, (0, 37 * 53))
     assert torch.equal(mask.sum((1, 2)), height * width)
     assert (alpha == 0).all()
-    for i in range(40):
+    for i in range(len(index)):
         rows, columns = mask[i].any(1).nonzero().flatten(), mask[i].any(0).nonzero().flatten()
         assert torch.equal(mask[i][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all(), torch.tensor(True))
         pasted = result[i][:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -146,16 +157,27 @@ def test_no_angle_is_near_a_rounding_tie() -> None:
             assert abs(value * 65536 % 1 - 0.5) > 1e-4
 
 
+@pytest.mark.skipif("triton" not in BACKENDS, reason="needs Triton")
+def test_angles_of_the_triton_kernel_are_exact() -> None:
+    """Its polynomials, rounded, for every angle that a scar may have."""
+    degrees = torch.arange(-45, 46)
+    cos, sin = torch.empty_like(degrees), torch.empty_like(degrees)
+    _turn_kernel[(1,)](degrees, cos, sin, len(degrees), block=128)
+    radians = degrees.double() * (math.pi / 180)
+    assert torch.equal(cos, (radians.cos() * 65536).round().long())
+    assert torch.equal(sin, (radians.sin() * 65536).round().long())
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_scars_follow_the_inverse_map(backend: str) -> None:
     """The rotated rectangle, written with floats and scalars."""
     size, seed = (64, 80), 2
-    index = torch.arange(10)
-    image, _ = example((10, 3, *size), torch.float64)
+    index = torch.arange(3 if INTERPRETED else 10)
+    image, _ = example((len(index), 3, *size), torch.float64)
     result, mask, _ = paste(image, None, index, seed=seed, kind="scar", backend=backend)
     h, w, cos, sin = rectangle(index, torch.full_like(index, SCAR), size, seed, (0, size[0] * size[1]))
     gains = torch.stack(philox(seed, index, PASTE, 2)[:3], 1).double() / 2**32 * 53 // 1 + 230
-    for i in range(10):
+    for i in range(len(index)):
         rows, columns = mask[i].nonzero().unbind(1)
         c, s = float(cos[i]) / 65536, float(sin[i]) / 65536
         word = [float(value[i]) / 2**32 for value in philox(seed, index, PASTE, 1)]
@@ -182,8 +204,8 @@ def test_scars_follow_the_inverse_map(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_uint8_scars_are_tinted_in_integers(backend: str) -> None:
-    image = torch.full((20, 5, 32, 32), 250, dtype=torch.uint8)
-    index = torch.arange(20)
+    index = torch.arange(4 if INTERPRETED else 20)
+    image = torch.full((len(index), 5, 32, 32), 250, dtype=torch.uint8)
     result, mask, _ = paste(image, None, index, seed=1, kind="scar", backend=backend)
     words = torch.cat([torch.stack(philox(1, index, PASTE, draw), 1) for draw in (2, 3)], 1)[:, :5]
     gains = 230 + (words * 53 >> 32)
@@ -211,7 +233,7 @@ def test_a_sample_depends_on_its_number_alone(area: tuple[float, float], backend
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backends_agree(dtype: torch.dtype, backend: str) -> None:
-    for size in ((7, 9), (40, 64), (21, 130)):
+    for size in ((21, 130),) if INTERPRETED else ((7, 9), (40, 64), (21, 130)):
         for area in ((0.0, 1.0), (0.02, 0.1)):
             image, source = example((len(INDEX), 3, *size), dtype)
             settings = {"seed": 7, "kind": MIXED, "area": area}
@@ -257,6 +279,7 @@ def test_gradients(backend: str) -> None:
     assert torch.autograd.gradcheck(
         lambda image, source: paste(image, source, INDEX[:3], seed=2, kind=MIXED[:3], backend=backend)[0],
         inputs,
+        fast_mode=INTERPRETED,
     )
 
 
@@ -268,17 +291,18 @@ def test_gradients_of_the_kernel_are_those_of_the_reference(
 ) -> None:
     size = (len(INDEX), 2, 17, 23) if INTERPRETED else (len(INDEX), 5, 33, 47)
     grad = torch.randn(size, generator=torch.Generator().manual_seed(1)).to(dtype)
-    for change in (torch.Tensor.contiguous, lambda x: x.to(memory_format=torch.channels_last)):
+    layouts = torch.contiguous_format, torch.channels_last
+    for layout in layouts[1:] if INTERPRETED else layouts:
         results = []
         for chosen in (backend, "reference"):
-            inputs = [change(x).requires_grad_() for x in example(size, dtype)]
+            inputs = [x.to(memory_format=layout).requires_grad_() for x in example(size, dtype)]
             pasted = paste(*inputs, INDEX, seed=4, kind=MIXED, area=area, backend=chosen)[0]
-            results.append(torch.autograd.grad(pasted, inputs, change(grad)))
+            results.append(torch.autograd.grad(pasted, inputs, grad.to(memory_format=layout)))
         for ours, theirs in zip(*results, strict=True):
             torch.testing.assert_close(ours, theirs)
 
 
-@options(max_examples=5 if INTERPRETED else 30, deadline=None)
+@options(max_examples=3 if INTERPRETED else 30, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 140)),
     dtype=st.sampled_from(DTYPES),
@@ -290,17 +314,18 @@ def test_gradients_of_the_kernel_are_those_of_the_reference(
 def test_backends_agree_on_any_image(
     size: tuple[int, int, int], dtype: torch.dtype, last: bool, odd: float, area: tuple[float, float], seed: int
 ) -> None:
-    inputs = example((6, *size), dtype)
+    few = INDEX[:6]
+    inputs = example((len(few), *size), dtype)
     if dtype.is_floating_point:
         for x in inputs:
             x[torch.rand(x.shape, generator=torch.Generator().manual_seed(seed % 2**31)) < 0.05] = odd
     if last:
         inputs = tuple(x.to(memory_format=torch.channels_last) for x in inputs)
-    results = [paste(*inputs, INDEX[:6], seed=seed, kind=MIXED[:6], area=area, backend=backend) for backend in BACKENDS]
+    results = [paste(*inputs, few, seed=seed, kind=MIXED[:6], area=area, backend=backend) for backend in BACKENDS]
     for image, mask, alpha in results:
         # A pixel whose noise lies within 1e-5 of the threshold may differ, and so may what hangs on it.
         same = (mask == results[0][1]).flatten(1).all(1)
-        assert same.sum() >= 5
+        assert same.sum() >= len(few) - 1
         torch.testing.assert_close(image[same], results[0][0][same], equal_nan=True)
         assert torch.equal(alpha, results[0][2])
 
@@ -315,10 +340,11 @@ def test_gradients_reach_the_pixels_that_moved() -> None:
 
 def test_operator_contract() -> None:
     settings = 3, 0.5, [0.5, 1.0], [0, 6], [0.0, 0.2], 8, ""
-    image, source = example((6, 3, 11, 13), torch.float64)
+    few = len(INDEX[:6])
+    image, source = example((few, 3, 11, 13), torch.float64)
     images = image.requires_grad_(), source.requires_grad_()
     torch.library.opcheck(torch.ops.dssm.paste.default, (*images, INDEX[:6], MIXED[:6], *settings))
-    image, _ = example((6, 3, 11, 13))
+    image, _ = example((few, 3, 11, 13))
     torch.library.opcheck(torch.ops.dssm.paste.default, (image, None, INDEX[:6], MIXED[:6].clamp(min=1), *settings))
 
 
