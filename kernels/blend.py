@@ -6,8 +6,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from dssm.kernels.launch import flat, launch, tiles
 from torch import Tensor
+
+from dssm.kernels.launch import flat, launch, tiles
 
 _BLOCK = 1024  # pixels
 

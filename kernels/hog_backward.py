@@ -7,15 +7,14 @@ collects from its neighbours' differences. Nothing is scattered: every order of 
 
 from __future__ import annotations
 
-from math import prod
-
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.hog_gradient import pixels, strongest, wide
 from dssm.kernels.hog_votes import hard_bins, shared_votes, shared_votes_backward, window
 from dssm.kernels.launch import launch, tiles
-from torch import Tensor
 
 _BLOCK = 2048  # pixels
 
@@ -92,9 +91,7 @@ def _hog_votes_bwd_kernel(
     size, strides = (height, width), (s_image_y, s_image_x)
     sample, place, y, x, m_pixel = _pixels_of(height, width, WIDE, PIXELS)
     p_image += sample * s_image_b
-    dy, dx, channel = strongest(
-        p_image, channels, s_image_c, y, x, m_pixel, size, size, strides, REAL, SQRT, False
-    )
+    dy, dx, channel = strongest(p_image, channels, s_image_c, y, x, m_pixel, size, size, strides, REAL, SQRT, False)
     rows, columns = height // CELL[0] - BLOCK[0] + 1, width // CELL[1] - BLOCK[1] + 1
     COUNT: tl.constexpr = BLOCK[0] * BLOCK[1] * BINS
     p_blocks += sample * rows * columns * COUNT
@@ -172,8 +169,7 @@ def _hog_steps_bwd_kernel(
     p_dx = p_dy + batch.to(tl.int64) * height * width
     p_chosen += sample * height * width
     p_out += sample * channels * height * width + place
-    channel = 0
-    for _ in range(channels):
+    for channel in range(channels):
         earned = _earned(p_dy, p_chosen, place - width, channel, m_pixel & (y > 0))
         earned -= _earned(p_dy, p_chosen, place + width, channel, m_pixel & (y + 1 < height))
         earned += _earned(p_dx, p_chosen, place - 1, channel, m_pixel & (x > 0))
@@ -184,4 +180,3 @@ def _hog_steps_bwd_kernel(
         tl.store(p_out, earned, mask=m_pixel)
         p_image += s_image_c
         p_out += height * width
-        channel += 1

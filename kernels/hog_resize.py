@@ -60,4 +60,4 @@ def _hat(distance, place, reach, source):
 def _share(weight, total, REAL: tl.constexpr):
     """A weight among all: exactly 1 if it is the only one, so that what is flat stays flat."""
     weight, total = weight.to(REAL), total.to(REAL)
-    return tl.div_rn(weight, total) if REAL == tl.float32 else weight / total
+    return tl.div_rn(weight, total) if weight.dtype == tl.float32 else weight / total

@@ -39,7 +39,7 @@ LAYOUTS = {
 
 @pytest.fixture(scope="package", autouse=INTERPRETED)
 def _quick_interpreter() -> Iterator[None]:
-    """Triton's interpreter patches its language anew for every call of a function: half of its time, and once will do."""
+    """Triton's interpreter patches its language for every call of a function, half of its time: once will do."""
     import triton.language as tl
     from triton.runtime import interpreter
 
