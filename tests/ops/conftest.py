@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
 import torch
 from torch import Tensor
 
-from dssm.backends import INTERPRETED
+from dssm import backends
+from dssm.cli.bench import module
 
 # Agreement of two backends, or with an oracle, that computed in this dtype: (relative, absolute).
 TOLERANCE = {
@@ -37,22 +38,6 @@ LAYOUTS = {
 }
 
 
-@pytest.fixture(scope="package", autouse=INTERPRETED)
-def _quick_interpreter() -> Iterator[None]:
-    """Triton's interpreter patches its language for every call of a function, half of its time: once will do."""
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-        if tl.core.is_builtin(tl.core.load):
-            interpreter._patch_lang(function.fn)
-        return function.rewrite()(*args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(interpreter.InterpretedFunction, "__call__", call)
-        yield
-
-
 @pytest.fixture(scope="package", autouse=True)
 def _one_thread() -> Iterator[None]:
     """The tensors here are small: more threads only wait for each other on a busy machine."""
@@ -60,6 +45,17 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _interpreter(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Triton's interpreter computes as a GPU does, and under guard if asked for."""
+    with ExitStack() as stack:
+        if backends.INTERPRETED:
+            stack.enter_context(module("interpreter").faithful())
+            if request.config.getoption("--guard"):
+                stack.enter_context(module("guard").Guard().watching())
+        yield
 
 
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())
