@@ -14,42 +14,43 @@ import triton.language as tl
 @triton.jit
 def resized(p_plane, y, x, mask, size, source, strides, REAL: tl.constexpr):
     """What a plane that is resized from `source` to `size` holds at (y, x); nothing is read where masked out."""
-    tap_y, distance_y, reach_y, total_y = _hat(y, source[0], size[0], REAL)
-    first_x, first_distance_x, reach_x, total_x = _hat(x, source[1], size[1], REAL)
+    first_y, distance_y, end_y, reach_y, total_y = _hat(y, source[0], size[0], REAL)
+    first_x, first_distance_x, end_x, reach_x, total_x = _hat(x, source[1], size[1], REAL)
+    row = first_y * strides[0] + first_x * strides[1]
+    step_y, step_x = 2 * size[0], 2 * size[1]
     total = tl.zeros(y.shape, REAL)
-    for _ in range(reach_y // size[0] + 1):
-        weight_y = tl.maximum(reach_y - tl.abs(distance_y), 0)
-        m_row = mask & (weight_y > 0) & (tap_y < source[0])
-        row = tap_y * strides[0]
-        tap_x, distance_x = first_x, first_distance_x
+    for _ in range(2 * reach_y // step_y + 1):
+        weight_y = reach_y - tl.abs(distance_y)
+        m_row = mask & (weight_y > 0) & (distance_y < end_y)
+        tap, distance_x = row, first_distance_x
         line = tl.zeros(y.shape, REAL)
-        for _ in range(reach_x // size[1] + 1):
-            weight_x = tl.maximum(reach_x - tl.abs(distance_x), 0)
-            m_tap = m_row & (weight_x > 0) & (tap_x < source[1])
-            b_value = tl.load(p_plane + (row + tap_x * strides[1]), mask=m_tap, other=0)
-            line += _share(weight_x, total_x) * b_value.to(REAL)
-            tap_x, distance_x = tap_x + 1, distance_x + 2 * size[1]
-        total += _share(weight_y, total_y) * line
-        tap_y, distance_y = tap_y + 1, distance_y + 2 * size[0]
+        for _ in range(2 * reach_x // step_x + 1):
+            weight_x = reach_x - tl.abs(distance_x)
+            m_tap = m_row & (weight_x > 0) & (distance_x < end_x)
+            b_value = tl.load(p_plane + tap, mask=m_tap, other=0).to(REAL)
+            line += _share(weight_x, total_x) * b_value
+            tap, distance_x = tap + strides[1], distance_x + step_x
+        total += tl.where(m_row, _share(weight_y, total_y) * line, 0)
+        row, distance_y = row + strides[0], distance_y + step_y
     return total
 
 
 @triton.jit
 def _hat(place, source, size, REAL: tl.constexpr):
-    """Along an axis: the first pixel that the hat may touch, its signed distance from the centre, reach, all weights.
-
-    All weights are at least 1, also around places outside of the image.
-    """
+    """Along an axis: the first pixel that the hat may touch, how far it lies from the centre (signed), how far the end
+    of the image, the hat's reach and all its weights."""
     centre = (2 * place.to(tl.int64) + 1) * source
     reach = 2 * tl.maximum(source, size)
     first = tl.maximum(centre - reach + size, 0) // (2 * size)
-    first, first_distance = first.to(place.dtype), ((2 * first + 1) * size - centre).to(tl.int32)
+    end = tl.minimum(2 * source * (size - place.to(tl.int64)) - source, reach).to(tl.int32)
+    first_distance = ((2 * first + 1) * size - centre).to(tl.int32)
     total = tl.zeros(place.shape, tl.int32)
-    tap, distance = first, first_distance
+    distance = first_distance
     for _ in range(reach // size + 1):
-        total += tl.where(tap < source, tl.maximum(reach - tl.abs(distance), 0), 0)
-        tap, distance = tap + 1, distance + 2 * size
-    return first, first_distance, reach, tl.maximum(total, 1).to(REAL)
+        total += tl.where(distance < end, tl.maximum(reach - tl.abs(distance), 0), 0)
+        distance += 2 * size
+    # Around places outside of the image there may be none.
+    return first.to(place.dtype), first_distance, end, reach, tl.maximum(total, 1).to(REAL)
 
 
 @triton.jit
