@@ -86,7 +86,8 @@ def _blocks(
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
     exact = image.dtype == torch.uint8 and sqrt and not opencv and not size
     exact = exact or image.dtype == torch.float64
-    values = _VALUES >> exact + 2 * bool(size)  # registers are scarce: float64 takes two, and resizing needs many
+    # Registers are scarce: float64 takes two, OpenCV's votes and resizing need many.
+    values = _VALUES >> exact + (2 if size else int(opencv))
     batch, channels, *source = image.shape
     height, width = size or source
     tile = _tile(height, width, bins, tuple(cell), tuple(block), values)
@@ -129,7 +130,7 @@ class _Tile:
 
     def together(self, batch: int) -> int:
         """Tiles of a program where there are many small images; a power of two, so that few kernels are compiled."""
-        return min(self.most, _power(batch * self.down * self.across))
+        return min(self.most, _power(max(batch * self.down * self.across, 1)))
 
     def constants(self, together: int) -> dict[str, Any]:
         """Of the kernel, for a number of tiles in a program."""
@@ -276,9 +277,7 @@ def _hog_fwd_kernel(
     """Normalised blocks; or their gradient before they were normalised, where that of the features is given."""
     REAL: tl.constexpr = tl.float64 if EXACT else tl.float32
     INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32  # of a place in an image
-    number = tl.minimum(
-        batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2]
-    )  # of tiles, in the last program
+    number = tl.minimum(batch * tiles_y * tiles_x - tl.program_id(0) * TILE[2], TILE[2])  # tiles of this program
     size, source, strides = (height, width), (source_height, source_width), (s_image_y, s_image_x)
 
     # The first cell of each of the program's blocks.
@@ -296,46 +295,32 @@ def _hog_fwd_kernel(
     row, column = first_row + cell // TILE[1] % TILE[0], first_column + cell % TILE[1]
     m_cell = cell < TILE[0] * TILE[1] * number
     m_cell &= (row < height // CELL[0]) & (column < width // CELL[1])
-    if OPENCV:
-        sums = tl.zeros(SHAPE, REAL)
-    else:
-        sums = tl.zeros((SPREAD, STRIP[1]), REAL)
+    sums = tl.zeros(SHAPE if OPENCV else (SPREAD, STRIP[1]), REAL)
     for strip_y in range(0, CELL[0], STRIP[0]):
         for strip_x in range(0, CELL[1], STRIP[2]):
             in_y, in_x = strip_y + pixel // (STRIP[1] * STRIP[2]), strip_x + pixel % STRIP[2]
             m_pixel = m_cell & (in_y < CELL[0]) & (in_x < CELL[1])
             y, x = (row * CELL[0] + in_y).to(INDEX), (column * CELL[1] + in_x).to(INDEX)
-            p_sample = p_image + sample * s_image_b
             if HELD[0] > 0:
+                at_y = (cell // TILE[1] % TILE[0]) * CELL[0] + tl.minimum(in_y, CELL[0] - 1) + 1
+                at_x = cell % TILE[1] * CELL[1] + tl.minimum(in_x, CELL[1] - 1) + MARGIN
+                at = (of * HELD[0] + at_y) * HELD[1] + at_x
                 held = tl.arange(0, HELD[2])
-                tile, held_sample, held_y, held_x = _tile_of(held, HELD[0] * HELD[1], tiles_y, tiles_x, TILE, BLOCK)
-                held_y = held_y * CELL[0] - 1 + held // HELD[1] - tile * HELD[0]
-                held_x = held_x * CELL[1] - MARGIN + held % HELD[1]
+                tile, held_sample, held_row, held_column = _tile_of(
+                    held, HELD[0] * HELD[1], tiles_y, tiles_x, TILE, BLOCK
+                )
+                held_y = (held_row * CELL[0] - 1 + held // HELD[1] - tile * HELD[0]).to(INDEX)
+                held_x = (held_column * CELL[1] - MARGIN + held % HELD[1]).to(INDEX)
                 m_held = (held < HELD[0] * HELD[1] * number) & (held % HELD[1] < TILE[1] * CELL[1] + 1 + MARGIN)
                 m_held &= (held_y >= 0) & (held_y < height) & (held_x >= 0) & (held_x < width)
-                at_y = cell // TILE[1] % TILE[0] * CELL[0] + 1 + tl.minimum(in_y, CELL[0] - 1)
-                at_x = cell % TILE[1] * CELL[1] + MARGIN + tl.minimum(in_x, CELL[1] - 1)
-                at = (of * HELD[0] + at_y) * HELD[1] + at_x
-                p_sample = p_image + held_sample * s_image_b
                 dy, dx, _ = strongest_held(
-                    *(
-                        p_sample,
-                        channels,
-                        s_image_c,
-                        held_y.to(INDEX),
-                        held_x.to(INDEX),
-                        m_held,
-                        at,
-                        HELD[1],
-                        y,
-                        x,
-                        m_pixel,
-                    ),
-                    *(size, source, strides, REAL, SQRT, RESIZE),
+                    *(p_image + held_sample * s_image_b, channels, s_image_c, held_y, held_x, m_held),
+                    *(at, HELD[1], y, x, m_pixel, size, source, strides, REAL, SQRT, RESIZE),
                 )
             else:
                 dy, dx, _ = strongest(
-                    *(p_sample, channels, s_image_c, y, x, m_pixel, size, source, strides, REAL, SQRT, RESIZE)
+                    *(p_image + sample * s_image_b, channels, s_image_c, y, x, m_pixel),
+                    *(size, source, strides, REAL, SQRT, RESIZE),
                 )
             magnitude = tl.where(m_pixel, tl.sqrt(dy * dy + dx * dx), 0)
             if OPENCV:

@@ -169,8 +169,7 @@ def _hog_steps_bwd_kernel(
     p_dx = p_dy + batch.to(tl.int64) * height * width
     p_chosen += sample * height * width
     p_out += sample * channels * height * width + place
-    channel = 0
-    for _ in range(channels):
+    for channel in range(channels):
         earned = _earned(p_dy, p_chosen, place - width, channel, m_pixel & (y > 0))
         earned -= _earned(p_dy, p_chosen, place + width, channel, m_pixel & (y + 1 < height))
         earned += _earned(p_dx, p_chosen, place - 1, channel, m_pixel & (x > 0))
@@ -181,4 +180,3 @@ def _hog_steps_bwd_kernel(
         tl.store(p_out, earned, mask=m_pixel)
         p_image += s_image_c
         p_out += height * width
-        channel += 1

@@ -63,15 +63,13 @@ def strongest(
     """dy, dx and the channel at (y, x), every neighbour being read."""
     m_y, m_x = has_neighbours(y, x, mask, size)
     best = (tl.zeros(y.shape, REAL), tl.zeros(y.shape, REAL), tl.zeros(y.shape, tl.int32))
-    channel = 0
-    for _ in range(channels):
+    for channel in range(channels):
         below = pixels(p_image, y + 1, x, m_y, size, source, strides, REAL, SQRT, RESIZE)
         above = pixels(p_image, y - 1, x, m_y, size, source, strides, REAL, SQRT, RESIZE)
         right = pixels(p_image, y, x + 1, m_x, size, source, strides, REAL, SQRT, RESIZE)
         left = pixels(p_image, y, x - 1, m_x, size, source, strides, REAL, SQRT, RESIZE)
         best = _stronger(best, below - above, right - left, channel)
         p_image += s_channel
-        channel += 1
     return best
 
 
@@ -100,12 +98,10 @@ def strongest_held(
     # All four by one gather: the pixels go into shared memory once.
     neighbours = tl.join(tl.join(at - PITCH, at - 1), tl.join(at + PITCH, at + 1))
     best = (tl.zeros(y.shape, REAL), tl.zeros(y.shape, REAL), tl.zeros(y.shape, tl.int32))
-    channel = 0
-    for _ in range(channels):
+    for channel in range(channels):
         held = pixels(p_image, held_y, held_x, m_held, size, source, strides, REAL, SQRT, RESIZE)
         before, after = tl.split(tl.reshape(tl.gather(held, tl.ravel(neighbours), 0), neighbours.shape))
         dy, dx = tl.split(after - before)
         best = _stronger(best, tl.where(m_y, dy, 0), tl.where(m_x, dx, 0), channel)
         p_image += s_channel
-        channel += 1
     return best

@@ -14,50 +14,47 @@ import triton.language as tl
 @triton.jit
 def resized(p_plane, y, x, mask, size, source, strides, REAL: tl.constexpr):
     """What a plane that is resized from `source` to `size` holds at (y, x); nothing is read where masked out."""
-    tap_y, distance_y, reach_y, total_y = _first_tap(y, source[0], size[0])
-    first_x, first_distance_x, reach_x, total_x = _first_tap(x, source[1], size[1])
+    first_y, distance_y, end_y, reach_y, total_y = _hat(y, source[0], size[0], REAL)
+    first_x, first_distance_x, end_x, reach_x, total_x = _hat(x, source[1], size[1], REAL)
+    row = first_y * strides[0] + first_x * strides[1]
+    step_y, step_x = 2 * size[0], 2 * size[1]
     total = tl.zeros(y.shape, REAL)
-    for _ in range(reach_y // size[0] + 1):
-        weight_y = _hat(distance_y, tap_y, reach_y, source[0])
-        row = tap_y.to(y.dtype) * strides[0]
-        tap_x, distance_x = first_x, first_distance_x
+    for _ in range(2 * reach_y // step_y + 1):
+        weight_y = reach_y - tl.abs(distance_y)
+        m_row = mask & (weight_y > 0) & (distance_y < end_y)
+        tap, distance_x = row, first_distance_x
         line = tl.zeros(y.shape, REAL)
-        for _ in range(reach_x // size[1] + 1):
-            weight_x = _hat(distance_x, tap_x, reach_x, source[1])
-            m_tap = mask & (weight_y > 0) & (weight_x > 0)
-            b_value = tl.load(p_plane + (row + tap_x.to(x.dtype) * strides[1]), mask=m_tap, other=0)
-            line += _share(weight_x, total_x, REAL) * b_value.to(REAL)
-            tap_x, distance_x = tap_x + 1, distance_x + 2 * size[1]
-        total += _share(weight_y, total_y, REAL) * line
-        tap_y, distance_y = tap_y + 1, distance_y + 2 * size[0]
+        for _ in range(2 * reach_x // step_x + 1):
+            weight_x = reach_x - tl.abs(distance_x)
+            m_tap = m_row & (weight_x > 0) & (distance_x < end_x)
+            b_value = tl.load(p_plane + tap, mask=m_tap, other=0).to(REAL)
+            line += _share(weight_x, total_x) * b_value
+            tap, distance_x = tap + strides[1], distance_x + step_x
+        total += tl.where(m_row, _share(weight_y, total_y) * line, 0)
+        row, distance_y = row + strides[0], distance_y + step_y
     return total
 
 
 @triton.jit
-def _first_tap(place, source, size):
-    """Along an axis: the first pixel that a hat may touch, its signed distance from the centre, reach and all weights.
-
-    All weights are at least 1, also around places outside of the image.
-    """
+def _hat(place, source, size, REAL: tl.constexpr):
+    """Along an axis: the first pixel that the hat may touch, how far it lies from the centre (signed), how far the end
+    of the image, the hat's reach and all its weights."""
     centre = (2 * place.to(tl.int64) + 1) * source
     reach = 2 * tl.maximum(source, size)
     first = tl.maximum(centre - reach + size, 0) // (2 * size)
-    first, first_distance = first.to(tl.int32), ((2 * first + 1) * size - centre).to(tl.int32)
+    end = tl.minimum(2 * source * (size - place.to(tl.int64)) - source, reach).to(tl.int32)
+    first_distance = ((2 * first + 1) * size - centre).to(tl.int32)
     total = tl.zeros(place.shape, tl.int32)
-    tap, distance = first, first_distance
+    distance = first_distance
     for _ in range(reach // size + 1):
-        total += _hat(distance, tap, reach, source)
-        tap, distance = tap + 1, distance + 2 * size
-    return first, first_distance, reach, tl.maximum(total, 1)
+        total += tl.where(distance < end, tl.maximum(reach - tl.abs(distance), 0), 0)
+        distance += 2 * size
+    # Around places outside of the image there may be none.
+    return first.to(place.dtype), first_distance, end, reach, tl.maximum(total, 1).to(REAL)
 
 
 @triton.jit
-def _hat(distance, place, reach, source):
-    return tl.where(place < source, tl.maximum(reach - tl.abs(distance), 0), 0)
-
-
-@triton.jit
-def _share(weight, total, REAL: tl.constexpr):
+def _share(weight, total):
     """A weight among all: exactly 1 if it is the only one, so that what is flat stays flat."""
-    weight, total = weight.to(REAL), total.to(REAL)
-    return tl.div_rn(weight, total) if tl.float32 == REAL else weight / total
+    weight = weight.to(total.dtype)
+    return tl.div_rn(weight, total) if total.dtype == tl.float32 else weight / total
