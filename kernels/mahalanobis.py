@@ -6,10 +6,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
 from dssm.kernels.launch import launch, tiles
-from dssm.kernels.product import block, depth, precision
+from dssm.kernels.product import block, computed, depth, precision
+from torch import Tensor
 
 
 def mahalanobis(x: Tensor, mean: Tensor, whiten: Tensor) -> Tensor:
@@ -21,15 +20,16 @@ def mahalanobis_backward(grad: Tensor, x: Tensor, mean: Tensor, whiten: Tensor) 
     """The gradient with respect to x."""
     rows, channels = whiten.shape[-2:]
     gaussians, points, height, width = _sizes(x, mean)
-    whitened = torch.empty(gaussians * points, rows, dtype=_computed(x), device=x.device)
+    matrices = whiten.reshape(-1, rows, channels)
+    whitened = torch.empty(gaussians * points, rows, dtype=computed(x.dtype), device=x.device)
     distance = _distances(x, mean, whiten, whitened)
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     block_p, block_c = block(points, whitened.dtype), block(channels, whitened.dtype)
     launch(
         _mahalanobis_bwd_kernel,
         gaussians * tiles(points, block_p) * tiles(channels, block_c),
-        *(grad, distance, whitened, whiten, out, points, channels, rows, height, width),
-        *(*(grad if grad.ndim == 3 else grad[:, None, None]).stride(), *whiten.reshape(-1, rows, channels).stride()),
+        *(grad, distance, whitened, matrices, out, points, channels, rows, height, width),
+        *(*(grad if grad.ndim == 3 else grad[:, None, None]).stride(), *matrices.stride()),
         SHARED=mean.ndim == 1,
         PRECISION=precision(whitened.dtype, exact=True),
         BLOCK_P=block_p,
@@ -44,14 +44,14 @@ def _distances(x: Tensor, mean: Tensor, whiten: Tensor, whitened: Tensor | None)
     """Also the vectors whose norms they are, where a tensor for them is given: (Gaussians x points, K)."""
     rows, channels = whiten.shape[-2:]
     gaussians, points, height, width = _sizes(x, mean)
-    distance = torch.empty((x.shape[0], *x.shape[2:]), dtype=_computed(x), device=x.device)
+    means, matrices = mean.reshape(-1, channels), whiten.reshape(-1, rows, channels)
+    distance = torch.empty((x.shape[0], *x.shape[2:]), dtype=computed(x.dtype), device=x.device)
     block_p, block_k = block(points, distance.dtype), block(rows, distance.dtype)
     launch(
         _mahalanobis_fwd_kernel,
         gaussians * tiles(points, block_p),
-        *(x, mean, whiten, distance, whitened, points, channels, rows, height, width),
-        *_maps(x).stride(),
-        *(*mean.reshape(-1, channels).stride(), *whiten.reshape(-1, rows, channels).stride()),
+        *(x, means, matrices, distance, whitened, points, channels, rows, height, width),
+        *(*_maps(x).stride(), *means.stride(), *matrices.stride()),
         SHARED=mean.ndim == 1,
         PRECISION=precision(distance.dtype, exact=True),
         BLOCK_P=block_p,
@@ -61,10 +61,6 @@ def _distances(x: Tensor, mean: Tensor, whiten: Tensor, whitened: Tensor | None)
         fuse=True,
     )
     return distance
-
-
-def _computed(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _maps(x: Tensor) -> Tensor:
@@ -121,25 +117,25 @@ def _mahalanobis_fwd_kernel(
     BLOCK_K: tl.constexpr,
 ):
     i_gaussian, point, m_point, sample, y, x = _places(tl.program_id(0), points, height, width, SHARED, BLOCK_P)
-    computed: tl.constexpr = p_distance.dtype.element_ty
+    dtype: tl.constexpr = p_distance.dtype.element_ty
     p_x += (sample * s_x_b + y * s_x_y + x * s_x_x)[:, None]
     p_mean += i_gaussian * s_mean_g
     p_whiten += i_gaussian * s_whiten_g
-    squares = tl.zeros((BLOCK_P,), computed)
+    squares = tl.zeros((BLOCK_P,), dtype)
     for k in range(0, rows, BLOCK_K):
         row = k + tl.arange(0, BLOCK_K)
         m_row = row < rows
-        b_whitened = tl.zeros((BLOCK_P, BLOCK_K), computed)
+        b_whitened = tl.zeros((BLOCK_P, BLOCK_K), dtype)
         for c in range(0, channels, BLOCK_C):
             channel = c + tl.arange(0, BLOCK_C).to(tl.int64)
             m_channel = channel < channels
-            b_x = tl.load(p_x + channel * s_x_c, mask=m_point[:, None] & m_channel, other=0).to(computed)  # (P, C)
-            b_mean = tl.load(p_mean + channel * s_mean_c, mask=m_channel, other=0).to(computed)
+            b_x = tl.load(p_x + channel * s_x_c, mask=m_point[:, None] & m_channel, other=0).to(dtype)  # (P, C)
+            b_mean = tl.load(p_mean + channel * s_mean_c, mask=m_channel, other=0).to(dtype)
             b_whiten = tl.load(
                 p_whiten + channel[:, None] * s_whiten_c + row * s_whiten_k, mask=m_channel[:, None] & m_row, other=0
             )  # (C, K)
             b_whitened = tl.dot(
-                b_x - b_mean, b_whiten.to(computed), b_whitened, input_precision=PRECISION, out_dtype=computed
+                b_x - b_mean, b_whiten.to(dtype), b_whitened, input_precision=PRECISION, out_dtype=dtype
             )
         b_whitened = tl.where(
             m_row, b_whitened, 0
@@ -180,21 +176,21 @@ def _mahalanobis_bwd_kernel(
     i_gaussian, point, m_point, sample, y, x = _places(i_tile, points, height, width, SHARED, BLOCK_P)
     channel = tl.program_id(0) % pieces * BLOCK_C + tl.arange(0, BLOCK_C).to(tl.int64)
     m_channel = channel < channels
-    computed: tl.constexpr = p_distance.dtype.element_ty
+    dtype: tl.constexpr = p_distance.dtype.element_ty
     distance = tl.load(p_distance + (sample * height + y) * width + x, mask=m_point, other=0)
-    grad = tl.load(p_grad + sample * s_grad_b + y * s_grad_y + x * s_grad_x, mask=m_point, other=0).to(computed)
+    grad = tl.load(p_grad + sample * s_grad_b + y * s_grad_y + x * s_grad_x, mask=m_point, other=0).to(dtype)
     grad = tl.where(distance == 0, 0, grad)
     distance = tl.where(distance == 0, 1, distance)
     p_whitened += ((i_gaussian * points + point) * rows)[:, None]
     p_whiten += i_gaussian * s_whiten_g + channel * s_whiten_c
-    total = tl.zeros((BLOCK_P, BLOCK_C), computed)
+    total = tl.zeros((BLOCK_P, BLOCK_C), dtype)
     for k in range(0, rows, BLOCK_K):
         row = k + tl.arange(0, BLOCK_K).to(tl.int64)
         m_row = row < rows
         b_whitened = tl.load(p_whitened + row, mask=m_point[:, None] & m_row, other=0)  # (P, K)
         b_whiten = tl.load(p_whiten + row[:, None] * s_whiten_k, mask=m_row[:, None] & m_channel, other=0)  # (K, C)
         total = tl.dot(
-            b_whitened / distance[:, None], b_whiten.to(computed), total, input_precision=PRECISION, out_dtype=computed
+            b_whitened / distance[:, None], b_whiten.to(dtype), total, input_precision=PRECISION, out_dtype=dtype
         )
     place = ((sample * channels * height + y) * width + x)[:, None] + channel * height * width
     tl.store(p_out + place, total * grad[:, None], mask=m_point[:, None] & m_channel)

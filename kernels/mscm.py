@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from dssm.kernels.mscm_attention import attend, attention_backward
 from dssm.kernels.mscm_gradient import inner_gradient, weight_gradient
 from dssm.kernels.mscm_map import add_taps, partial_sums
+from dssm.kernels.product import computed
+from torch import Tensor
+
 from dssm.layout import memory_format
 from dssm.reference import mscm as reference
 
@@ -31,7 +32,7 @@ def mscm(
     out = _empty(x, weight)
     sums = None if squeeze_weight is None else partial_sums(out)
     add_taps(x, _taps(weight), bias, out, dilation, activation, sums=sums)
-    return out, out.new_empty(0, dtype=_computed(x)) if sums is None else attend(out, sums, *attention)
+    return out, out.new_empty(0, dtype=computed(x.dtype)) if sums is None else attend(out, sums, *attention)
 
 
 def mscm_backward(
@@ -85,7 +86,3 @@ def _taps(weight: Tensor) -> Tensor:
 def _empty(x: Tensor, weight: Tensor) -> Tensor:
     size = (x.shape[0], weight.shape[1], *x.shape[2:])
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
-
-
-def _computed(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -90,17 +90,17 @@ def _mscm_excite_fwd_kernel(
     BLOCK_C: tl.constexpr,
 ):
     i_sample = tl.program_id(0).to(tl.int64)
-    computed: tl.constexpr = p_sums.dtype.element_ty
+    dtype: tl.constexpr = p_sums.dtype.element_ty
     p_sums += i_sample * pieces * channels
     p_mean += i_sample * channels
     p_scale += i_sample * channels
     row = tl.arange(0, BLOCK_R).to(tl.int64)
     m_row = row < hidden
-    b_hidden = tl.load(p_b1 + row * s_b1, mask=m_row, other=0).to(computed)
+    b_hidden = tl.load(p_b1 + row * s_b1, mask=m_row, other=0).to(dtype)
     for c in range(0, channels, BLOCK_C):
         channel = c + tl.arange(0, BLOCK_C).to(tl.int64)
         m_channel = channel < channels
-        b_mean = tl.zeros((BLOCK_C,), computed)
+        b_mean = tl.zeros((BLOCK_C,), dtype)
         p_tile = p_sums + channel
         for _ in range(pieces):
             b_mean += tl.load(p_tile, mask=m_channel, other=0)
@@ -108,14 +108,14 @@ def _mscm_excite_fwd_kernel(
         b_mean /= pixels
         tl.store(p_mean + channel, b_mean, mask=m_channel)
         b_w1 = tl.load(p_w1 + row[:, None] * s_w1_r + channel * s_w1_c, mask=m_row[:, None] & m_channel, other=0)
-        b_hidden += tl.sum(b_w1.to(computed) * b_mean, axis=1)
+        b_hidden += tl.sum(b_w1.to(dtype) * b_mean, axis=1)
     b_hidden = tl.where(b_hidden < 0, 0, b_hidden)
     for c in range(0, channels, BLOCK_C):
         channel = c + tl.arange(0, BLOCK_C).to(tl.int64)
         m_channel = channel < channels
         b_w2 = tl.load(p_w2 + channel * s_w2_c + row[:, None] * s_w2_r, mask=m_row[:, None] & m_channel, other=0)
-        logit = tl.sum(b_w2.to(computed) * b_hidden[:, None], axis=0)
-        logit += tl.load(p_b2 + channel * s_b2, mask=m_channel, other=0).to(computed)
+        logit = tl.sum(b_w2.to(dtype) * b_hidden[:, None], axis=0)
+        logit += tl.load(p_b2 + channel * s_b2, mask=m_channel, other=0).to(dtype)
         tl.store(p_scale + channel, tl.sigmoid(logit), mask=m_channel)
 
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
 from dssm.kernels.launch import launch, tiles
 from dssm.kernels.mscm_map import corner, partial_sums, plane_strides
-from dssm.kernels.product import block, depth, precision
+from dssm.kernels.product import block, computed, depth, precision
+from torch import Tensor
 
 _PROGRAMS = 1024  # that share the sum over pixels: a number of no device, so that all devices add alike
 
@@ -46,8 +45,7 @@ def weight_gradient(inner: Tensor, x: Tensor, dilation: int) -> Tensor:
     parts, columns, steps = tiles(outputs, block_o), tiles(channels, block_c), batch * tiles(height * width, block_p)
     tile_count = 4 * parts * columns
     share = tiles(steps, max(1, _PROGRAMS // tile_count))  # steps of one program
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    sums = torch.empty(tiles(steps, share), 4, outputs, channels, dtype=dtype, device=x.device)
+    sums = torch.empty(tiles(steps, share), 4, outputs, channels, dtype=computed(x.dtype), device=x.device)
     launch(
         _mscm_weight_bwd_kernel,
         len(sums) * tile_count,
@@ -92,15 +90,15 @@ def _mscm_inner_bwd_kernel(
     channel = tl.program_id(0) % parts * BLOCK_C + tl.arange(0, BLOCK_C).to(tl.int64)
     m_channel = channel < channels
     m_tile = (place < height * width)[:, None] & m_channel
-    computed: tl.constexpr = p_sums.dtype.element_ty
+    dtype: tl.constexpr = p_sums.dtype.element_ty
     y, x = (place // width).to(tl.int64), (place % width).to(tl.int64)
     p_grad += i_sample * s_grad_b + (y * s_grad_y + x * s_grad_x)[:, None] + channel * s_grad_c
-    b_inner = tl.load(p_grad, mask=m_tile, other=0).to(computed)  # (P, C)
+    b_inner = tl.load(p_grad, mask=m_tile, other=0).to(dtype)  # (P, C)
     if p_scale is not None:
         b_scale = tl.load(p_scale + i_sample * channels + channel, mask=m_channel, other=0)
         b_inner = b_inner * b_scale + tl.load(p_shift + i_sample * channels + channel, mask=m_channel, other=0)
     offset = i_sample * s_mapped_b + (place.to(tl.int64) * s_mapped_p)[:, None] + channel * s_mapped_c
-    b_mapped = tl.load(p_mapped + offset, mask=m_tile, other=0).to(computed)
+    b_mapped = tl.load(p_mapped + offset, mask=m_tile, other=0).to(dtype)
     if ACTIVATION == "sigmoid":
         b_inner *= b_mapped * (1 - b_mapped)
     if ACTIVATION == "relu":

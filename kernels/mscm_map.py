@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
-
 from dssm.kernels.launch import launch, tiles
-from dssm.kernels.product import block, depth, precision
+from dssm.kernels.product import block, computed, depth, precision
+from torch import Tensor
 
 
 def partial_sums(out: Tensor) -> Tensor:
     """(B, tiles, Cout) for the sums of each map (B, Cout, H, W) over the pixels of each tile."""
     pixels = out.shape[2] * out.shape[3]
-    dtype = torch.float64 if out.dtype == torch.float64 else torch.float32
-    return out.new_empty(out.shape[0], tiles(pixels, block(pixels, out.dtype)), out.shape[1], dtype=dtype)
+    size = out.shape[0], tiles(pixels, block(pixels, out.dtype)), out.shape[1]
+    return out.new_empty(size, dtype=computed(out.dtype))
 
 
 def plane_strides(out: Tensor) -> tuple[int, int, int]:
@@ -110,11 +108,11 @@ def _mscm_map_fwd_kernel(
     place = i_tile % pieces * BLOCK_P + tl.arange(0, BLOCK_P)
     output = tl.program_id(0) % parts * BLOCK_O + tl.arange(0, BLOCK_O).to(tl.int64)
     m_place, m_output = place < height * width, output < outputs
-    computed: tl.constexpr = tl.float64 if p_x.dtype.element_ty == tl.float64 else tl.float32
+    dtype: tl.constexpr = tl.float64 if p_x.dtype.element_ty == tl.float64 else tl.float32
     p_x += i_sample * s_x_b
     p_taps += output * s_taps_o
     steps = (channels + BLOCK_C - 1) // BLOCK_C
-    total = tl.zeros((BLOCK_P, BLOCK_O), computed)
+    total = tl.zeros((BLOCK_P, BLOCK_O), dtype)
     for step in range(4 * steps):
         tap = step // steps
         channel = step % steps * BLOCK_C + tl.arange(0, BLOCK_C).to(tl.int64)
@@ -126,9 +124,9 @@ def _mscm_map_fwd_kernel(
         b_taps = tl.load(
             p_taps + tap * s_taps_t + channel[:, None] * s_taps_c, mask=m_channel[:, None] & m_output, other=0
         )  # (C, O)
-        total = tl.dot(b_x, b_taps, total, input_precision=PRECISION, out_dtype=computed)
+        total = tl.dot(b_x, b_taps, total, input_precision=PRECISION, out_dtype=dtype)
     if p_bias is not None:
-        total += tl.load(p_bias + output * s_bias, mask=m_output, other=0).to(computed)
+        total += tl.load(p_bias + output * s_bias, mask=m_output, other=0).to(dtype)
     if ACTIVATION == "sigmoid":
         total = tl.sigmoid(total)
     if ACTIVATION == "relu":
@@ -140,6 +138,6 @@ def _mscm_map_fwd_kernel(
         if p_factor is not None:
             y, x = (place // width).to(tl.int64), (place % width).to(tl.int64)
             p_factor += i_sample * s_factor_b + (y * s_factor_y + x * s_factor_x)[:, None]
-            total *= tl.load(p_factor + output * s_factor_c, mask=m_out, other=0).to(computed)
+            total *= tl.load(p_factor + output * s_factor_c, mask=m_out, other=0).to(dtype)
         sums = tl.sum(tl.where(m_place[:, None], total, 0), axis=0)
         tl.store(p_sums + i_tile.to(tl.int64) * outputs + output, sums, mask=m_output)

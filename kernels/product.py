@@ -9,6 +9,11 @@ import triton
 from dssm.backends import INTERPRETED
 
 
+def computed(dtype: torch.dtype) -> torch.dtype:
+    """What products of a type are summed in."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def precision(dtype: torch.dtype, *, exact: bool = False) -> str:
     """How products of a type are made; one of tf32 for float32 only where torch allows it, and never if `exact`.
 
