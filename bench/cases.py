@@ -80,7 +80,7 @@ def component(side: int, batch: int) -> Iterator[Case]:
 
 def covariance(side: int, batch: int) -> Iterator[Case]:
     for dtype in FLOATS:
-        yield Case("covariance", f"{_name(dtype)} shared", (_values((side, 64), dtype),))
+        yield Case("covariance", f"{_name(dtype)} shared", (_values((side + 3, 60), dtype),))
         yield Case("covariance", f"{_name(dtype)} per position", (_values((8 * batch, 40, 4, 4), dtype),))
 
 
@@ -90,7 +90,7 @@ def hog(side: int, batch: int) -> Iterator[Case]:
         name, floating = f"{_name(dtype)} {layout} {mode}", dtype.is_floating_point
         yield Case("hog", name, (image,), {"mode": mode}, floating)
     for mode in ("skimage", "opencv"):
-        options = {"mode": mode, "size": (side // 2, side // 4)}
+        options = {"mode": mode, "size": (side // 2, max(side // 4, 16))}
         image = _pixels((batch, 3, side, side), torch.uint8, "contiguous")
         yield Case("hog", f"uint8 target {mode}", (image,), options)
         yield Case("hog", f"float32 target {mode}", (image.float(),), options, True)
