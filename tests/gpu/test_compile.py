@@ -23,7 +23,6 @@ COMMAND = "from dssm.cli.bench import module; module('compiled').main()"
 EVERYDAY = ("sm_80", "sm_90", "gfx942")
 # Launches of a forward pass; the kernels are fused so far that an image goes through the GPU's memory once.
 LAUNCHES = {"blend": 1, "hog": 1, "mahalanobis": 1, "mscm": 1, "paste": 3, "perlin": 1}
-
 PRODUCTS = ("mahalanobis", "mscm")
 
 budget, cases = module("budget"), module("cases")
