@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ from dssm import kernels, ops
 HALVES = (torch.bfloat16, torch.float16)
 FLOATS = (torch.float32, torch.float64, *HALVES)
 PIXELS = (torch.uint8, *FLOATS)
+USUAL = (torch.uint8, torch.float32)
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -57,6 +58,11 @@ def of(op: str, side: int = 256, batch: int = 2) -> list[Case]:
     return list(CASES[op](side, batch))
 
 
+def laid_out(dtypes: Sequence[torch.dtype]) -> list[tuple[torch.dtype, str]]:
+    """The dtypes, and the usual ones in every layout."""
+    return [(d, layout) for d in dtypes for layout in LAYOUTS if d in USUAL or layout == "contiguous"]
+
+
 def augment(side: int, batch: int) -> Iterator[Case]:
     for layout in LAYOUTS:
         image = _pixels((batch, 3, side, side), torch.uint8, layout)
@@ -64,7 +70,7 @@ def augment(side: int, batch: int) -> Iterator[Case]:
 
 
 def blend(side: int, batch: int) -> Iterator[Case]:
-    for dtype, layout in product(PIXELS, LAYOUTS):
+    for dtype, layout in laid_out(PIXELS):
         image, source = (_pixels((batch, 3, side, side), dtype, layout, seed) for seed in (0, 1))
         mask = _values((batch, side, side), seed=2) > 0.2
         alpha = _values((batch,), seed=3).abs()
@@ -80,17 +86,17 @@ def component(side: int, batch: int) -> Iterator[Case]:
 
 def covariance(side: int, batch: int) -> Iterator[Case]:
     for dtype in FLOATS:
-        yield Case("covariance", f"{_name(dtype)} shared", (_values((side, 64), dtype),))
+        yield Case("covariance", f"{_name(dtype)} shared", (_values((side + 3, 60), dtype),))
         yield Case("covariance", f"{_name(dtype)} per position", (_values((8 * batch, 40, 4, 4), dtype),))
 
 
 def hog(side: int, batch: int) -> Iterator[Case]:
-    for dtype, layout, mode in product(PIXELS, LAYOUTS, ("skimage", "opencv")):
+    for (dtype, layout), mode in product(laid_out(PIXELS), ("skimage", "opencv")):
         image = _pixels((batch, 3, side, side), dtype, layout)
         name, floating = f"{_name(dtype)} {layout} {mode}", dtype.is_floating_point
         yield Case("hog", name, (image,), {"mode": mode}, floating)
     for mode in ("skimage", "opencv"):
-        options = {"mode": mode, "size": (side // 2, side // 4)}
+        options = {"mode": mode, "size": (side // 2, max(side // 4, 16))}
         image = _pixels((batch, 3, side, side), torch.uint8, "contiguous")
         yield Case("hog", f"uint8 target {mode}", (image,), options)
         yield Case("hog", f"float32 target {mode}", (image.float(),), options, True)
@@ -98,7 +104,7 @@ def hog(side: int, batch: int) -> Iterator[Case]:
 
 def mahalanobis(side: int, batch: int) -> Iterator[Case]:
     channels, edge = 100, side // 16
-    for dtype, layout in product(FLOATS, LAYOUTS):
+    for dtype, layout in laid_out(FLOATS):
         x = _values((batch, channels, edge, edge), dtype, layout=layout)
         kept = torch.float64 if dtype == torch.float64 else torch.float32
         whiten = _values((edge, edge, channels, channels), kept, 1).tril()
@@ -112,7 +118,7 @@ def mahalanobis(side: int, batch: int) -> Iterator[Case]:
 
 def mscm(side: int, batch: int) -> Iterator[Case]:
     channels, edge = 64, side // 8
-    for dtype, layout in product(FLOATS, LAYOUTS):
+    for dtype, layout in laid_out(FLOATS):
         x = _values((batch, channels, edge, edge), dtype, layout=layout)
         weight = _values((4, channels, channels, 1, 1), dtype, 1) / 16
         bias = _values((channels,), dtype, 2)
@@ -124,7 +130,7 @@ def mscm(side: int, batch: int) -> Iterator[Case]:
 
 
 def paste(side: int, batch: int) -> Iterator[Case]:
-    for dtype, layout in product(PIXELS, LAYOUTS):
+    for dtype, layout in laid_out(PIXELS):
         image, source = (_pixels((batch, 3, side, side), dtype, layout, seed) for seed in (0, 1))
         name, floating = f"{_name(dtype)} {layout}", dtype.is_floating_point
         yield Case("paste", name, (image, source, torch.arange(batch)), {"seed": 1}, floating)

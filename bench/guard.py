@@ -132,9 +132,7 @@ class Guard:
                 try:
                     run(executor, *arguments, **options)
                 except InterpreterError as error:
-                    if isinstance(error.__cause__, GuardError):
-                        raise error.__cause__ from None
-                    raise
+                    raise _found(error) from None
                 finally:
                     self._launch = None
                 if order == orders[0]:
@@ -356,6 +354,14 @@ class _Launch:
         bits = np.ascontiguousarray(value).ravel().view(f"u{value.itemsize}")[lanes[order]]
         if (bits[1:] != bits[:-1])[twice].any():
             raise self.error("duplicate", "lanes of one store write different values to one address")
+
+
+def _found(error: BaseException) -> BaseException:
+    """What the guard raised behind the interpreter's own errors, one per function that was left; else the first."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, GuardError):
+        error, cause = cause, cause.__cause__
+    return cause or error
 
 
 def _joined(programs: np.ndarray, program: int) -> np.ndarray:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from dssm import backends
 
-INTERPRETED = ["test_guard.py", "test_mutants.py", "test_roofline.py"]  # test_interpreter.py runs them
+INTERPRETING = ["test_guard.py", "test_mutants.py", "test_roofline.py"]  # test_interpreter.py runs them
+COMPILING = ["test_compile.py", "test_compile_mutants.py", "test_interpreter.py"]
 
-collect_ignore = [] if backends.INTERPRETED else INTERPRETED
-if backends.INTERPRETED:
-    collect_ignore_glob = ["test_compile*.py", "test_budget.py", "test_interpreter.py"]
+collect_ignore = COMPILING if backends.INTERPRETED else INTERPRETING

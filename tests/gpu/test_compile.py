@@ -23,6 +23,7 @@ COMMAND = "from dssm.cli.bench import module; module('compiled').main()"
 EVERYDAY = ("sm_80", "sm_90", "gfx942")
 # Launches of a forward pass; the kernels are fused so far that an image goes through the GPU's memory once.
 LAUNCHES = {"blend": 1, "hog": 1, "mahalanobis": 1, "mscm": 1, "paste": 3, "perlin": 1}
+PRODUCTS = ("mahalanobis", "mscm")
 
 budget, cases = module("budget"), module("cases")
 
@@ -82,6 +83,13 @@ def test_launches_are_few(report: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("target", budget.TARGETS)
 def test_nothing_is_spilled(report: list[dict[str, Any]]) -> None:
     assert [row for row in report if row["spills"]] == []
+
+
+@pytest.mark.parametrize("target", budget.TARGETS)
+def test_products_use_tensor_cores(report: list[dict[str, Any]]) -> None:
+    """In every case of these ops, some kernel of the forward pass."""
+    products = budget.by_case([row for row in report if row["op"] in PRODUCTS and "_bwd_" not in row["kernel"]])
+    assert [case for case, rows in products.items() if not any(row["mma"] for row in rows)] == []
 
 
 @pytest.mark.parametrize("target", budget.TARGETS)
