@@ -171,7 +171,7 @@ def code_flags(names: list[str]) -> list[str]:
 def write_cuda_rules(
     writer: ninja_syntax.Writer, compiler: list[str], target: Path, sources: list[str], includes: list[str]
 ) -> None:
-    """The build graph of the CUDA extension; the runtime is linked into it, so that it needs a driver and no toolkit."""
+    """The build graph of the CUDA extension; the runtime is linked into it: users need a driver and no toolkit."""
     nvcc = find_nvcc()
     assert nvcc
     names = architectures(nvcc)

@@ -15,7 +15,6 @@
 #define __device__
 #define __host__
 #define __shared__ thread_local
-#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 
 // Functions that do not check themselves; each call passes its line.
