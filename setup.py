@@ -70,7 +70,8 @@ class NinjaBuild(build_ext):
         if not subprocess.run(command, stdout=subprocess.DEVNULL if ext.optional else None).returncode:
             return
         if not ext.optional:
-            raise SystemExit("dssm: the C++ extension did not compile; the compiler's messages are above")
+            what = "CUDA" if level == "cuda" else "C++"
+            raise SystemExit(f"dssm: the {what} extension did not compile; the compiler's messages are above")
         print("dssm: the CUDA kernels did not compile and are left out; DSSM_BUILD_CUDA=1 says why", file=sys.stderr)
 
 

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "fibre.h"
-#include "shadow.h"
 #include "report.h"
+#include "shadow.h"
 
 namespace emulator {
 

@@ -16,7 +16,6 @@ CSRC = HERE.parents[2] / "csrc"
 
 # -fno-gnu-unique: libraries of several kernels live in one process, each with variables of its own.
 _COMMON = ["g++", "-std=c++17", "-g1", "-fPIC", "-fno-gnu-unique", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
-_UNCHECKED = ["-O2", '-DDSSM_CUDA_ARCHITECTURES="the CPU"']
 # Every access to memory becomes a call (checks.cpp); one to a volatile is told apart.
 _CHECKED = ["-O1", "-ffp-contract=off", "-fsanitize=thread", "--param", "tsan-distinguish-volatile=1", "-x", "c++"]
 
@@ -30,9 +29,11 @@ def missing() -> str | None:
 
 def build(folder: Path) -> Path:
     """Compile all of it into `folder` and return the library."""
-    include = [f"-I{path}" for path in (HERE, CSRC, pybind11.get_include(), sysconfig.get_path("include"))]
-    for source in (*HERE.glob("*.cpp"), CSRC / "cuda" / "bind.cpp"):
-        _compile(source, folder / f"{source.stem}.o", *include, *_UNCHECKED)
+    include = [f"-I{path}" for path in (CSRC, pybind11.get_include(), sysconfig.get_path("include"))]
+    for source in HERE.glob("*.cpp"):
+        _compile(source, folder / f"{source.stem}.o", "-O2")
+    bind = CSRC / "cuda" / "bind.cpp"
+    _compile(bind, folder / "bind.o", *include, '-DDSSM_CUDA_ARCHITECTURES="the CPU"')
     return rebuild(CSRC, folder, folder)
 
 
