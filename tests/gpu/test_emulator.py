@@ -116,6 +116,16 @@ def test_rows_of_16_bytes_are_copied_at_once(dtype: torch.dtype, emulator: Emula
             torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("size", [(256, 256), (300, 300)])
+def test_an_image_fits_into_a_block_of_the_oldest_devices(size: tuple[int, int], kernels: ModuleType) -> None:
+    """The first into the shared memory that every kernel has, the second into what is asked for."""
+    assert kernels.lib.paste_fits(*size, 8, 0)
+    inputs = example((1, 1, *size))
+    settings = 3, 0.5, [0.5, 1.0], [0, 6], [0.0, 1.0], 8
+    result = kernels.paste(*inputs, *settings)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(result, paste(*inputs, *settings), strict=True))
+
+
 def test_images_too_large_for_a_block_are_left_to_another_backend(kernels: ModuleType) -> None:
     image, source, index, kind = example((1, 1, 520, 520))
     result = kernels.paste(image, source, index, kind, *COARSE)
