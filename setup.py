@@ -70,7 +70,8 @@ class NinjaBuild(build_ext):
         if not subprocess.run(command, stdout=subprocess.DEVNULL if ext.optional else None).returncode:
             return
         if not ext.optional:
-            raise SystemExit("dssm: the C++ extension did not compile; the compiler's messages are above")
+            what = "CUDA" if level == "cuda" else "C++"
+            raise SystemExit(f"dssm: the {what} extension did not compile; the compiler's messages are above")
         print("dssm: the CUDA kernels did not compile and are left out; DSSM_BUILD_CUDA=1 says why", file=sys.stderr)
 
 
@@ -171,7 +172,7 @@ def code_flags(names: list[str]) -> list[str]:
 def write_cuda_rules(
     writer: ninja_syntax.Writer, compiler: list[str], target: Path, sources: list[str], includes: list[str]
 ) -> None:
-    """The build graph of the CUDA extension; the runtime is linked into it: it needs a driver, no toolkit."""
+    """The build graph of the CUDA extension; the runtime is linked into it: users need a driver and no toolkit."""
     nvcc = find_nvcc()
     assert nvcc
     names = architectures(nvcc)

@@ -16,9 +16,10 @@ __device__ inline int lane() { return thread() % kWarp; }
 __device__ inline int warp() { return thread() / kWarp; }
 __device__ inline int warps() { return threads() / kWarp; }
 
-// Calls body(i) for i in [0, count), spread over the threads; neighbours get neighbours.
+// Calls body(i) for i in [0, count), spread over the threads; neighbours get neighbours. Not unrolled: bodies are long.
 template <typename Body>
 __device__ void for_each(int count, Body body) {
+#pragma unroll 1
   for (int i = thread(); i < count; i += threads()) body(i);
 }
 

@@ -73,8 +73,6 @@ __device__ void paste_pixels(const PasteArrays& arrays, int64_t b, const BitMask
   const auto kind = static_cast<Kind>(*arrays.kind.at<int64_t>(b));
   const float weight = kind == noise ? static_cast<float>(noise_weight(index, settings)) / 65536 : 0;
   if (thread() == 0) *arrays.alpha.at<float>(b) = weight;
-  copy_image<Pixel>(image, out, b);
-  __syncthreads();
   blend<Pixel>(image, out, b, mask, Mix<Pixel>(weight), [&](int64_t c, int y, int x) {
     if (kind == noise) return *source.at<Pixel>(b, c, y, x);
     const auto [row, column] = rectangle.origin(y, x);
@@ -82,8 +80,10 @@ __device__ void paste_pixels(const PasteArrays& arrays, int64_t b, const BitMask
   });
 }
 
-// For all types of pixels: one for each would find the same masks and take five times as long to compile.
-__global__ void __launch_bounds__(kMaxThreads) paste_kernel(const PasteArrays arrays, const PasteSettings settings) {
+// For all types of pixels, of `bytes` bytes: one for each would find the same masks and take five times as long to
+// compile.
+__global__ void __launch_bounds__(kMaxThreads)
+    paste_kernel(const PasteArrays arrays, const PasteSettings settings, int bytes) {
   __shared__ Rectangle rectangle;
   const int64_t b = blockIdx.x;
   const uint64_t index = *arrays.index.at<int64_t>(b);
@@ -99,6 +99,8 @@ __global__ void __launch_bounds__(kMaxThreads) paste_kernel(const PasteArrays ar
     __syncthreads();
   }
   store(mask, arrays.mask.at<uint8_t>(b));
+  copy_image(arrays.image, arrays.out, bytes, b);
+  __syncthreads();
   const auto paste = [&](auto pixel) {
     paste_pixels<typename decltype(pixel)::type>(arrays, b, mask, rectangle, settings);
   };
@@ -143,9 +145,11 @@ void paste_cuda(const Array& image, const Array& source, const Array& index, con
                 const Array& mask, const Array& alpha, const PasteSettings& settings, int threads, int device,
                 void* stream) {
   const int64_t shared = shared_bytes(image.size[2], image.size[3], settings.connectivity);
-  visit<uint8_t, float16, bfloat16, float, double>(image.type, [](auto) {});  // refuses others
+  int bytes = 0;
+  visit<uint8_t, float16, bfloat16, float, double>(image.type,
+                                                   [&](auto pixel) { bytes = sizeof(typename decltype(pixel)::type); });
   const PasteArrays arrays{image, source, index, kind, out, mask, alpha};
-  launch(paste_kernel, image.size[0], threads, shared, device, stream, arrays, settings);
+  launch(paste_kernel, image.size[0], threads, shared, device, stream, arrays, settings, bytes);
 }
 
 }  // namespace dssm

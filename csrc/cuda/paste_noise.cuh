@@ -43,8 +43,8 @@ class Noise {
   __device__ static float fade(float t) { return t * t * t * (t * (t * 6 - 15) + 10); }
   __device__ static float mix(float a, float b, float weight) { return a + weight * (b - a); }
 
-  // The gradient (rows, columns) of node (i, j). A function of its own, or every look_up would hold its code.
-  __device__ __noinline__ float2 hash(int64_t i, int64_t j) const {
+  // The gradient (rows, columns) of node (i, j).
+  __device__ float2 hash(int64_t i, int64_t j) const {
     const uint32_t node = static_cast<uint32_t>(i) << 16 | (static_cast<uint32_t>(j) & 0xFFFF);
     float2 gradient;
     sincospif(2 * uniform(philox(seed_, index_, Stream::gradient, node)[0]), &gradient.y, &gradient.x);

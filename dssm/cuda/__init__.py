@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 try:
-    from dssm import _C_cuda as lib
+    lib = importlib.import_module("dssm._C_cuda")
 except ModuleNotFoundError as error:
     raise ImportError(
         "the CUDA kernels were not built; install dssm again where nvcc is found, "

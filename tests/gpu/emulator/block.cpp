@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "fibre.h"
-#include "shadow.h"
 #include "report.h"
+#include "shadow.h"
 
 namespace emulator {
 
@@ -23,7 +23,6 @@ Schedule schedule;
 namespace {
 
 constexpr int kWarp = 32;
-constexpr uint32_t kAllLanes = 0xFFFFFFFF;
 
 enum class State { ready, at_block_barrier, at_warp, done };
 
@@ -32,10 +31,9 @@ struct Thread {
   Place place;
   int number = 0;
   State state = State::done;
-  int line = 0;          // of the call that it waits in
-  uint32_t mask = 0;     // the lanes that it waits for
-  bool barrier = false;  // whether that is a barrier
-  uint64_t value = 0;    // that it hands to them
+  int line = 0;        // of the call that it waits in
+  uint32_t mask = 0;   // the lanes that it waits for
+  uint64_t value = 0;  // that it hands to them
 };
 
 // Stacks for all threads of a block.
@@ -61,7 +59,6 @@ struct Grid {
   void* arguments;
   std::vector<Thread> threads;
   std::unique_ptr<Stacks> stacks;
-  std::vector<int> warp_barriers;
   std::vector<uint64_t> handed;  // what the lanes of finished exchanges handed out, per thread
   int block = 0, barriers = 0;
   long accesses = 0;
@@ -91,7 +88,7 @@ std::vector<int> in_order(int count) {
   return numbers;
 }
 
-Moment now() { return {grid.block, self->number, grid.barriers, grid.warp_barriers[self->number / kWarp]}; }
+Moment now() { return {grid.block, self->number, grid.barriers}; }
 
 void run(Thread& thread) {
   self = &thread;
@@ -99,11 +96,12 @@ void run(Thread& thread) {
   self = nullptr;
 }
 
-// Lets go the lanes of a warp that wait in the same line, if all that they wait for are among them.
-bool finish_exchange(int warp) {
-  const int first = warp * kWarp, last = std::min<int>(first + kWarp, grid.threads.size());
+// Lets go the lanes of the warp that begins with thread `first` and wait in the same line, if all that they wait for
+// are among them.
+bool finish_exchange(size_t first) {
+  const size_t last = std::min(first + kWarp, grid.threads.size());
   std::map<int, std::vector<Thread*>> waiting;  // by line
-  for (int i = first; i < last; ++i) {
+  for (size_t i = first; i < last; ++i) {
     Thread& thread = grid.threads[i];
     if (thread.state == State::at_warp) waiting[thread.line].push_back(&thread);
   }
@@ -119,8 +117,6 @@ bool finish_exchange(int warp) {
       grid.handed[thread->number] = thread->value;
       thread->state = State::ready;
     }
-    // Only a barrier of the whole warp is taken to order its accesses; shuffles and ballots order none.
-    grid.warp_barriers[warp] += threads[0]->barrier && here == kAllLanes;
     finished = true;
   }
   return finished;
@@ -154,14 +150,13 @@ bool finish_barrier() {
   return true;
 }
 
-void wait_for_lanes(uint32_t mask, uint64_t value, bool barrier, int line) {
+void wait_for_lanes(uint32_t mask, uint64_t value, int line) {
   if (!(mask >> self->number % kWarp & 1)) {
     report("warp mask: a lane that is not in its own mask, line " + std::to_string(line));
   }
   self->state = State::at_warp;
   self->line = line;
   self->mask = mask;
-  self->barrier = barrier;
   self->value = value;
   Fibre::leave();
 }
@@ -169,7 +164,6 @@ void wait_for_lanes(uint32_t mask, uint64_t value, bool barrier, int line) {
 void run_block(int block, Size blocks) {
   grid.block = block;
   grid.barriers = 0;
-  std::fill(grid.warp_barriers.begin(), grid.warp_barriers.end(), 0);
   for (Thread& thread : grid.threads) {
     thread.state = State::ready;
     const auto number = static_cast<unsigned>(block);
@@ -183,7 +177,7 @@ void run_block(int block, Size blocks) {
       going = true;
       if (grid.given_up) return;
     }
-    for (size_t warp = 0; warp < grid.warp_barriers.size(); ++warp) going |= finish_exchange(static_cast<int>(warp));
+    for (size_t first = 0; first < grid.threads.size(); first += kWarp) going |= finish_exchange(first);
     if (!going) going = finish_barrier();
   }
 }
@@ -198,7 +192,6 @@ bool run_grid(Size blocks, Size threads, size_t dynamic_shared, void (*kernel)(v
   grid.random.seed(schedule.seed);
   grid.stacks = std::make_unique<Stacks>(count);
   grid.threads.resize(count);
-  grid.warp_barriers.resize((count + kWarp - 1) / kWarp);
   grid.handed.resize(count);
   for (unsigned i = 0; i < count; ++i) {
     Thread& thread = grid.threads[i];
@@ -217,8 +210,6 @@ bool run_grid(Size blocks, Size threads, size_t dynamic_shared, void (*kernel)(v
 
 const Place& place() { return self->place; }
 
-bool is_running() { return self != nullptr; }
-
 void wait_for_block(int line) {
   self->state = State::at_block_barrier;
   self->line = line;
@@ -228,14 +219,14 @@ void wait_for_block(int line) {
 uint64_t exchange(uint32_t mask, uint64_t value, int from, int line) {
   const int lane = self->number % kWarp;
   if (!(mask >> from & 1)) report("warp mask: the value of a lane outside the mask, line " + std::to_string(line));
-  wait_for_lanes(mask, value, false, line);
+  wait_for_lanes(mask, value, line);
   const size_t source = self->number - lane + from;
   return source < grid.handed.size() ? grid.handed[source] : 0;
 }
 
 uint32_t ballot(uint32_t mask, bool value, int line) {
   const int lane = self->number % kWarp;
-  wait_for_lanes(mask, value, false, line);
+  wait_for_lanes(mask, value, line);
   uint32_t result = 0;
   for (int i = 0; i < kWarp; ++i) {
     const size_t thread = self->number - lane + i;
@@ -244,9 +235,7 @@ uint32_t ballot(uint32_t mask, bool value, int line) {
   return result;
 }
 
-void wait_for_warp(uint32_t mask, int line) { wait_for_lanes(mask, 0, true, line); }
-
-void access(const void* address, size_t bytes, bool reads, bool writes, bool atomic, const void* site) {
+void access(const void* address, size_t bytes, Access access, bool atomic, const void* site) {
   static bool busy = false;  // code of the standard library may be shared with what is checked
   if (!self || busy) return;
   busy = true;
@@ -257,8 +246,7 @@ void access(const void* address, size_t bytes, bool reads, bool writes, bool ato
     fine = stack <= byte && byte < stack + Fibre::kStack;
     if (!fine) report("out of bounds: the stack of another thread", site);
   } else {
-    const Access kind = reads && writes ? Access::update : writes ? Access::write : Access::read;
-    fine = check_access(address, bytes, kind, atomic, now(), site);
+    fine = check_access(address, bytes, access, atomic, now(), site);
     if (++grid.accesses > schedule.accesses) {
       report("endless: more accesses than any launch of the tests needs");
       fine = false;

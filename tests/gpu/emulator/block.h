@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shadow.h"
+
 namespace emulator {
 
 struct Size {
@@ -32,7 +34,6 @@ bool run_grid(Size blocks, Size threads, size_t dynamic_shared, void (*kernel)(v
 // All of these are called by the thread that runs; `line` is that of the call.
 
 const Place& place();
-bool is_running();  // whether any is
 
 // __syncthreads
 void wait_for_block(int line);
@@ -43,10 +44,7 @@ uint64_t exchange(uint32_t mask, uint64_t value, int from, int line);
 // The lanes of `mask` whose value is not zero.
 uint32_t ballot(uint32_t mask, bool value, int line);
 
-// __syncwarp
-void wait_for_warp(uint32_t mask, int line);
-
 // An access by compiled code or an atomic operation.
-void access(const void* address, size_t bytes, bool reads, bool writes, bool atomic, const void* site);
+void access(const void* address, size_t bytes, Access access, bool atomic, const void* site);
 
 }  // namespace emulator

@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sysconfig
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pybind11
@@ -15,9 +14,10 @@ import pybind11
 HERE = Path(__file__).parent
 CSRC = HERE.parents[2] / "csrc"
 
-_COMMON = ["g++", "-std=c++17", "-O1", "-g1", "-fPIC", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
+# -fno-gnu-unique: libraries of several kernels live in one process, each with variables of its own.
+_COMMON = ["g++", "-std=c++17", "-g1", "-fPIC", "-fno-gnu-unique", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
 # Every access to memory becomes a call (checks.cpp); one to a volatile is told apart.
-_CHECKED = ["-fsanitize=thread", "--param", "tsan-distinguish-volatile=1", "-x", "c++"]
+_CHECKED = ["-O1", "-ffp-contract=off", "-fsanitize=thread", "--param", "tsan-distinguish-volatile=1", "-x", "c++"]
 
 
 def missing() -> str | None:
@@ -29,32 +29,27 @@ def missing() -> str | None:
 
 def build(folder: Path) -> Path:
     """Compile all of it into `folder` and return the library."""
-    with ThreadPoolExecutor(2) as pool:
-        objects = pool.map(
-            lambda source: compile_one(source, folder), [*HERE.glob("*.cpp"), CSRC / "cuda" / "bind.cpp"]
-        )
-        kernels = [compile_kernel(source, folder, CSRC) for source in CSRC.glob("cuda/*.cu")]
-    return link([*kernels, *objects], folder / "_C_cuda.so")
+    include = [f"-I{path}" for path in (CSRC, pybind11.get_include(), sysconfig.get_path("include"))]
+    for source in HERE.glob("*.cpp"):
+        _compile(source, folder / f"{source.stem}.o", "-O2")
+    bind = CSRC / "cuda" / "bind.cpp"
+    _compile(bind, folder / "bind.o", *include, '-DDSSM_CUDA_ARCHITECTURES="the CPU"')
+    return rebuild(CSRC, folder, folder)
 
 
-def compile_one(source: Path, folder: Path) -> Path:
-    """The object file of what is not checked."""
-    include = [f"-I{path}" for path in (HERE, CSRC, pybind11.get_include(), sysconfig.get_path("include"))]
-    return _compile(source, folder, *include, '-DDSSM_CUDA_ARCHITECTURES="the CPU"')
+def rebuild(csrc: Path, built: Path, folder: Path) -> Path:
+    """Compile the kernels of the tree `csrc` into `folder`, with what `build` left behind in `built`."""
+    kernels = [
+        _compile(source, folder / f"{source.stem}.cu.o", f"-I{HERE}", f"-I{csrc}", *_CHECKED)
+        for source in csrc.glob("cuda/*.cu")
+    ]
+    # Kernels come first: of a function that is in several object files the first is taken.
+    library = folder / "_C_cuda.so"
+    others = [path for path in built.glob("*.o") if not path.name.endswith(".cu.o")]
+    subprocess.run(["g++", "-shared", *map(str, [*kernels, *others]), "-o", str(library), "-ldl"], check=True)
+    return library
 
 
-def compile_kernel(source: Path, folder: Path, csrc: Path) -> Path:
-    """The object file of a .cu of the tree `csrc`."""
-    return _compile(source, folder, f"-I{HERE}", f"-I{csrc}", *_CHECKED)
-
-
-def _compile(source: Path, folder: Path, *flags: str) -> Path:
-    target = folder / f"{source.name}.o"
+def _compile(source: Path, target: Path, *flags: str) -> Path:
     subprocess.run([*_COMMON, *flags, "-c", str(source), "-o", str(target)], check=True)
     return target
-
-
-def link(objects: list[Path], library: Path) -> Path:
-    """The library; kernels come first, for where functions are in several object files the first is taken."""
-    subprocess.run(["g++", "-shared", *map(str, objects), "-o", str(library), "-ldl"], check=True)
-    return library

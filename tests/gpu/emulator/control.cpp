@@ -3,8 +3,8 @@
 #include <string>
 
 #include "block.h"
-#include "shadow.h"
 #include "report.h"
+#include "shadow.h"
 
 extern "C" {
 

@@ -10,12 +10,12 @@
 
 #include "block.h"
 #include "cuda_host.h"
+#include "vectors.h"
 
 #define __global__
 #define __device__
 #define __host__
 #define __shared__ thread_local
-#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 
 // Functions that do not check themselves; each call passes its line.
@@ -24,13 +24,6 @@
 
 using std::max;
 using std::min;
-
-struct float2 {
-  float x, y;
-};
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
 
 namespace emulator {
 
@@ -65,7 +58,6 @@ inline constexpr emulator::Variable<&emulator::Place::threads> blockDim{};
 inline constexpr emulator::Variable<&emulator::Place::blocks> gridDim{};
 
 inline void __syncthreads(LINE) { emulator::wait_for_block(line); }
-inline void __syncwarp(uint32_t mask = 0xFFFFFFFF, LINE) { emulator::wait_for_warp(mask, line); }
 inline uint32_t __ballot_sync(uint32_t mask, bool value, LINE) { return emulator::ballot(mask, value, line); }
 
 template <typename Value>
@@ -73,26 +65,14 @@ Value __shfl_xor_sync(uint32_t mask, Value value, int lanes, LINE) {
   return emulator::exchange_value(mask, value, static_cast<int>(threadIdx.x % 32) ^ lanes, line);
 }
 
-template <typename Value>
-Value __shfl_sync(uint32_t mask, Value value, int from, LINE) {
-  return emulator::exchange_value(mask, value, from % 32, line);
-}
-
-#define UPDATE(address) emulator::access(address, sizeof(*address), true, true, true, __builtin_return_address(0))
+#define UPDATE(address) \
+  emulator::access(address, sizeof(*address), emulator::Access::update, true, __builtin_return_address(0))
 
 template <typename Value>
 UNCHECKED Value atomicAdd(Value* address, Value value) {
   UPDATE(address);
   const Value before = *address;
   *address = static_cast<Value>(before + value);
-  return before;
-}
-
-template <typename Value>
-UNCHECKED Value atomicMin(Value* address, Value value) {
-  UPDATE(address);
-  const Value before = *address;
-  *address = std::min(before, value);
   return before;
 }
 

@@ -8,13 +8,15 @@ makes "cuda" a backend of the CPU.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import itertools
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +27,8 @@ from dssm import backends
 from dssm._native import TYPES
 
 ORDERS = FORWARD, REVERSED, SHUFFLED = range(3)  # in which blocks and threads run; shuffled ones take turns
+
+_numbers = itertools.count()
 
 
 class KernelError(AssertionError):
@@ -75,19 +79,30 @@ class Emulator:
         return f", {Path(where).name}"
 
 
-def lend(emulator: Emulator) -> None:
-    """Make dssm.cuda a backend of the CPU that runs in the emulator; nothing chooses it by itself."""
-    sys.modules["dssm._C_cuda"] = emulator.module
-    import dssm
-    import dssm.cuda
+@contextmanager
+def lent(emulator: Emulator) -> Iterator[ModuleType]:
+    """dssm.cuda.paste, of a dssm.cuda whose kernels run in the emulator.
 
-    dssm._C_cuda = emulator.module
-    dssm.cuda.launch = emulator.launch
+    "cuda" is then a backend of the CPU, one that is taken only where it is asked for.
+    """
+    names = "dssm._C_cuda", "dssm.cuda", "dssm.cuda.paste"
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    order = backends._DEVICES["cpu"]
     backends._DEVICES["cpu"] = ("cpu", "cuda", "reference")
+    sys.modules["dssm._C_cuda"] = emulator.module
+    try:
+        importlib.import_module("dssm.cuda").launch = emulator.launch  # type: ignore[attr-defined]
+        yield importlib.import_module("dssm.cuda.paste")
+    finally:
+        backends._DEVICES["cpu"] = order
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def _load(library: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_C_cuda", library)
+    name = f"emulated{next(_numbers)}._C_cuda"  # pybind11 keeps modules by name
+    spec = importlib.util.spec_from_file_location(name, library)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -95,6 +110,8 @@ def _load(library: Path) -> ModuleType:
     return module
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: Any) -> None:
     """The plugin."""
-    lend(Emulator(Path(os.environ["EMULATED_CUDA"])))
+    stack = ExitStack()
+    stack.enter_context(lent(Emulator(Path(os.environ["EMULATED_CUDA"]))))
+    config.add_cleanup(stack.close)

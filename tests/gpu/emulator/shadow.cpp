@@ -8,17 +8,13 @@
 #include <vector>
 
 #include "report.h"
+#include "vectors.h"
 
 // Kernels declare it: extern __shared__ uint4 dynamic_shared[].
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
 thread_local uint4 dynamic_shared[emulator::kMostShared / sizeof(uint4)];
 
 namespace emulator {
 namespace {
-
-constexpr int kWarp = 32;
 
 // The accesses to an element that later ones may conflict with. Of readers two are kept, by different threads: whoever
 // writes next is not both of them.
@@ -50,8 +46,8 @@ constexpr size_t kSharedElement = 2;
 
 bool ordered(const Moment& earlier, const Moment& now) {
   if (earlier.block != now.block) return false;
-  if (earlier.thread == now.thread || earlier.barriers < now.barriers) return true;
-  return earlier.thread / kWarp == now.thread / kWarp && earlier.warp_barriers < now.warp_barriers;
+  // Shuffles and ballots order nothing.
+  return earlier.thread == now.thread || earlier.barriers < now.barriers;
 }
 
 // Blocks have shared memory of their own, so what an earlier one did to it counts as nothing.

@@ -13,8 +13,7 @@ namespace emulator {
 struct Moment {
   int32_t block = -1;
   int32_t thread = -1;
-  int32_t barriers = 0;       // of the block before it
-  int32_t warp_barriers = 0;  // of the warp before it
+  int32_t barriers = 0;  // of the block, before it
 };
 
 enum class Access { read, write, update };  // an update reads and writes at once
@@ -24,7 +23,7 @@ enum class Access { read, write, update };  // an update reads and writes at onc
 void add_region(const std::string& name, const void* data, size_t bytes, size_t element);
 void forget_regions();
 
-constexpr size_t kMostShared = 99 << 10;  // bytes of dynamic shared memory, as on compute capability 8.6
+constexpr size_t kMostShared = 64 << 10;  // bytes of dynamic shared memory, as on compute capability 7.5, the least
 
 // A launch begins: nothing has been written, and blocks have that much dynamic shared memory.
 void start_checking(size_t dynamic_shared);
