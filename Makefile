@@ -7,13 +7,14 @@ TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help demo test sanitize bench bench-docs check clean
+.PHONY: help demo test sanitize bench bench-docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
 	@echo "make sanitize  run the tests of the ops on kernels built with the compiler's checks"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
+	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
 
@@ -36,6 +37,9 @@ bench: $(VENV)/.bench
 
 bench-docs: $(VENV)/.bench
 	$(BIN)/dssm bench --report docs/performance.json --docs .
+
+gpu-day: $(VENV)/.test,gpu
+	$(BIN)/python -m dssm.bench.gpu_day --out runs/gpu_day.json
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

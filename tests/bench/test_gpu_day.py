@@ -52,6 +52,7 @@ def test_findings_are_kept_from_run_to_run(steps: dict, tmp_path: Path, capsys: 
     data = day.files.read_json(out)
     assert data["machine"]["device"] == "X100"
     assert data["memcheck"] == {"ok": False, "reason": "compute-sanitizer is not on the PATH"}
+    assert (tmp_path / "found.txt").read_text().startswith("machine    passed")
     assert "memcheck   FAILED compute-sanitizer is not on the PATH" in capsys.readouterr().out
 
 
