@@ -7,12 +7,14 @@ TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
 
-.PHONY: help demo test sanitize bench bench-docs gpu-day check clean
+.PHONY: help demo test sanitize gpu-checks gpu-budget roofline bench bench-docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
 	@echo "make sanitize  run the tests of the ops on kernels built with the compiler's checks"
+	@echo "make gpu-checks  check the GPU kernels for every target, without a GPU; TRITON=3.7.1 takes that release"
+	@echo "make gpu-budget  rewrite what their machine code may take; make roofline  rewrite docs/roofline.*"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
 	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
 	@echo "make check   formatting, lint and types"
@@ -29,8 +31,20 @@ test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
 
+# All levels and wide vectors, or CHECKS="avx2 wide".
 sanitize: $(VENV)/.test
-	.ci/sanitize $(abspath $(BIN))/python
+	.ci/sanitize $(abspath $(BIN))/python $(CHECKS)
+
+# With TRITON, another release than the one that is installed, put before it.
+gpu-checks: $(VENV)/.test
+	$(if $(TRITON),$(BIN)/pip install --quiet --no-deps --upgrade --target build/triton-$(TRITON) triton==$(TRITON))
+	PYTHONPATH=$(if $(TRITON),$(abspath build/triton-$(TRITON))) $(BIN)/python -m pytest tests/gpu --all-targets
+
+gpu-budget: $(VENV)/.test
+	$(BIN)/python -m dssm.bench.budget
+
+roofline: $(VENV)/.bench
+	TRITON_INTERPRET=1 $(BIN)/python -m dssm.bench.roofline --docs .
 
 bench: $(VENV)/.bench
 	$(BIN)/dssm bench --out docs/performance.json --docs .

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 import torch
 from torch import Tensor
+
+from dssm import backends
+from dssm.cli.bench import module
 
 # Agreement of two backends, or with an oracle, that computed in this dtype: (relative, absolute).
 TOLERANCE = {
@@ -41,6 +45,17 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _interpreter(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Triton's interpreter computes as a GPU does, and under guard if asked for."""
+    with ExitStack() as stack:
+        if backends.INTERPRETED:
+            stack.enter_context(module("interpreter").faithful())
+            if request.config.getoption("--guard"):
+                stack.enter_context(module("guard").Guard().watching())
+        yield
 
 
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())

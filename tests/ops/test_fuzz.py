@@ -241,10 +241,13 @@ def test_every_op_has_problems() -> None:
     assert set(ops.__all__) <= set(PROBLEMS)
 
 
-@pytest.mark.parametrize("op", [op for op in ops.__all__ if not isinstance(backends.load(op, "cpu"), str)])
-def test_the_kernel_equals_the_reference(op: str) -> None:
+KERNELS = [(op, backend) for op in ops.__all__ for backend in backends.available(op, "cpu") if backend != "reference"]
+
+
+@pytest.mark.parametrize(("op", "backend"), KERNELS)
+def test_the_kernel_equals_the_reference(op: str, backend: str) -> None:
     @settings(
-        max_examples=EXAMPLES.get(op, 100),
+        max_examples=10 if backend == "triton" else EXAMPLES.get(op, 100),  # interpreted, a launch takes 10 ms and more
         deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
@@ -252,7 +255,7 @@ def test_the_kernel_equals_the_reference(op: str) -> None:
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
         problem = PROBLEMS[op](Draw(data))
-        actual = specified(op, call(op, problem.arguments, problem.options, "cpu"))
+        actual = specified(op, call(op, problem.arguments, problem.options, backend))
         options = dict(zip(problem.options, tidy(problem.options.values()), strict=True))
         expected = specified(op, call(op, tidy(problem.arguments), options, "reference"))
         if op == "paste":

@@ -101,11 +101,20 @@ def paste() -> Iterator[Call]:
         yield (image, source, torch.arange(3)), {"seed": 1, **options}
 
 
+def region() -> Iterator[Call]:
+    yield (values(2, 13, 70) > 0,), {}
+
+
 def perlin() -> Iterator[Call]:
     for rotate in (True, False):
         yield (torch.tensor([5, 2]), (33, 47)), {"seed": 1, "rotate": rotate}
 
 
+def region() -> Iterator[Call]:
+    yield (values(2, 13, 70) > 0,), {}
+
+
 CASES: dict[str, Callable[[], Iterator[Call]]] = {
-    cases.__name__: cases for cases in (augment, blend, component, covariance, hog, mahalanobis, mscm, paste, perlin)
+    cases.__name__: cases
+    for cases in (augment, blend, component, covariance, hog, mahalanobis, mscm, paste, perlin, region)
 }

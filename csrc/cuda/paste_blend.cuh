@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sample is copied, 16 bytes at a time where its layout allows, and then changed inside its mask.
+#pragma once
+
+#include "array.h"
+#include "block.cuh"
+#include "mix.h"
+#include "paste_mask.cuh"
+
+namespace dssm {
+
+// Whether rows of a sample are contiguous and begin where 16 bytes can be read at once.
+template <typename Pixel>
+__device__ bool has_wide_rows(const Array& image, int64_t b) {
+  const auto fits = [](int64_t pixels) { return pixels * sizeof(Pixel) % sizeof(uint4) == 0; };
+  return image.stride[3] == 1 && fits(image.size[3]) && fits(image.stride[2]) && fits(image.stride[1]) &&
+         reinterpret_cast<uintptr_t>(image.at<Pixel>(b)) % sizeof(uint4) == 0;
+}
+
+// `Piece` is read and written at once: one pixel or several.
+template <typename Piece, typename Pixel>
+__device__ void copy_pieces(const Array& image, const Array& out, int64_t b) {
+  constexpr int kAhead = 4;  // pieces that a thread reads before it writes: one would not keep the memory busy
+  constexpr int kPixels = sizeof(Piece) / sizeof(Pixel);
+  const int width = static_cast<int>(image.size[3]), count = static_cast<int>(image.size[2]) * width / kPixels;
+  for (int first = thread(); first < count; first += kAhead * threads()) {
+    for (int64_t c = 0; c < image.size[1]; ++c) {
+      Piece pieces[kAhead];
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) {
+        const int pixel = (first + k * threads()) * kPixels;
+        if (pixel >= count * kPixels) break;
+        pieces[k] = *reinterpret_cast<const Piece*>(image.at<Pixel>(b, c, pixel / width, pixel % width));
+      }
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) {
+        const int pixel = (first + k * threads()) * kPixels;
+        if (pixel >= count * kPixels) break;
+        *reinterpret_cast<Piece*>(out.at<Pixel>(b, c) + pixel) = pieces[k];
+      }
+    }
+  }
+}
+
+// `out` is contiguous.
+template <typename Pixel>
+__device__ void copy_image(const Array& image, const Array& out, int64_t b) {
+  if (has_wide_rows<Pixel>(image, b)) {
+    copy_pieces<uint4, Pixel>(image, out, b);
+  } else {
+    copy_pieces<Pixel, Pixel>(image, out, b);
+  }
+}
+
+// Shows `content(c, y, x)` through the pixels of the mask. Nothing else of image or content is read; a pixel is written
+// by another thread than the one that copied it, so a barrier lies between.
+template <typename Pixel, typename Content>
+__device__ void blend(const Array& image, const Array& out, int64_t b, const BitMask& mask, const Mix<Pixel>& mix,
+                      const Content& content) {
+  for (int i = warp(); i < mask.size(); i += warps()) {
+    const int y = i / mask.pitch(), x = i % mask.pitch() * 32 + lane();
+    if (!(mask.words[i] >> lane() & 1)) continue;
+    for (int64_t c = 0; c < image.size[1]; ++c) {
+      const auto above = static_cast<Exact<Pixel>>(*image.at<const Pixel>(b, c, y, x));
+      const auto below = static_cast<Exact<Pixel>>(content(c, y, x));
+      *out.at<Pixel>(b, c, y, x) = static_cast<Pixel>(mix(above, below));
+    }
+  }
+}
+
+}  // namespace dssm

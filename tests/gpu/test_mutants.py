@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own kernels, each broken by changing a few words of its source: some check of the interpreter must notice."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+import dssm
+from dssm import backends
+from dssm.cli.bench import module
+
+guard, interpreter, cases = module("guard"), module("interpreter"), module("cases")
+KERNELS = Path(__file__).parents[2] / "kernels"
+SIDE = 48  # several programs per image
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 3e-2, torch.float16: 4e-3}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` becomes `new` in a file of kernels/; then `check`, of the guard or "result", fails a case of the op."""
+
+    op: str
+    case: str
+    file: str
+    old: str
+    new: str
+    check: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.old}"
+
+
+MUTANTS = [
+    Mutant("blend", "float32 contiguous", "blend.py", "place < height * width", "place <= height * width", "race"),
+    Mutant("blend", "float32 contiguous", "blend.py", "mask=inside, other=0)  #", "mask=inside)  #", "other"),
+    Mutant("blend", "float32 contiguous", "blend.py", "p_image += s_image_c", "p_image += 2 * s_image_c", "bounds"),
+    Mutant("blend", "float32 contiguous", "blend.py", "p_out += i_sample * channels *", "p_out += i_sample *", "race"),
+    Mutant("blend", "float32 contiguous", "blend.py", "p_sums + tl.program_id(0),", "p_sums + i_sample,", "race"),
+    Mutant(
+        *("blend", "float32 contiguous", "blend.py"),
+        "tl.store(p_sums + tl.program_id(0),",
+        "tl.atomic_add(p_sums + i_sample,",
+        "uninitialised",
+    ),
+    Mutant("blend", "float32 contiguous", "blend.py", "p_out += height * width", "p_out += 0", "result"),
+    Mutant("blend", "uint8 contiguous", "blend.py", " + 32768) >> 16", ") >> 16", "result"),
+    Mutant("blend", "float64 contiguous", "blend.py", "tl.float64 if dtype == tl.float64 else ", "", "result"),
+    Mutant("blend", "float16 contiguous", "blend.py", "weight * b_grad, b_grad)", "b_grad, b_grad)", "result"),
+    Mutant("blend", "float16 contiguous", "blend.py", "p_grad += s_grad_c", "p_grad += s_grad_x", "result"),
+]
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[None]:
+    """Inside, `dssm.kernels` is this folder."""
+    before = taken_out(), dssm.kernels
+    spec = importlib.util.spec_from_file_location(
+        "dssm.kernels", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    dssm.kernels = sys.modules["dssm.kernels"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dssm.kernels)
+    try:
+        yield
+    finally:
+        taken_out()
+        sys.modules.update(before[0])
+        dssm.kernels = before[1]
+
+
+def taken_out() -> dict[str, ModuleType]:
+    """The modules of the kernels, which are to be imported anew."""
+    backends.load.cache_clear()
+    backends._choose.cache_clear()
+    names = [name for name in sys.modules if f"{name}.".startswith("dssm.kernels.")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def case_of(op: str, name: str) -> cases.Case:
+    return next(case for case in cases.of(op, SIDE) if case.name == name)
+
+
+def run(case: cases.Case) -> str:
+    """The check that a case fails, or "" if it passes."""
+    try:
+        with interpreter.faithful(), guard.Guard().watching():
+            actual = case.run("triton")
+    except guard.GuardError as error:
+        return error.check
+    return "" if agree(case.op, actual, case.run("reference")) else "result"
+
+
+def agree(op: str, actual: list[Tensor], expected: list[Tensor]) -> bool:
+    """But for one element in a thousand: noise may lie on a threshold."""
+    if op == "covariance":
+        actual, expected = ([mean, scatter.tril()] for mean, scatter in (actual, expected))
+    return all(
+        torch.isclose(mine.double(), theirs.double(), *[TOLERANCE.get(theirs.dtype, 0)] * 2, equal_nan=True)
+        .double()
+        .mean()
+        >= 0.999
+        for mine, theirs in zip(actual, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("op", cases.kernel_ops())
+def test_every_op_has_mutants(op: str) -> None:
+    assert op in {mutant.op for mutant in MUTANTS}
+
+
+@pytest.mark.parametrize("case", sorted({(mutant.op, mutant.case) for mutant in MUTANTS}), ids=" ".join)
+def test_unbroken_kernels_pass(case: tuple[str, str]) -> None:
+    assert run(case_of(*case)) == ""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_broken_kernels_fail(mutant: Mutant, tmp_path: Path) -> None:
+    folder = shutil.copytree(KERNELS, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    source = (folder / mutant.file).read_text()
+    assert mutant.old in source, "the kernel changed: so must its mutant"
+    (folder / mutant.file).write_text(source.replace(mutant.old, mutant.new))
+    with installed(folder):
+        assert run(case_of(mutant.op, mutant.case)) == mutant.check
