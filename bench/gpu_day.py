@@ -135,7 +135,7 @@ def table(data: Findings) -> str:
     rows = gpu_times.cells(data.get("times", {}).get("rows", []))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
-    return "\n".join([*lines, "", "floor: every tensor moved once at the data sheet's bandwidth, not a measurement"])
+    return "\n".join([*lines, "", "floor: the least bytes over the bandwidth of the data sheet, not a measurement"])
 
 
 def _verdict(findings: Findings) -> str:

@@ -110,10 +110,6 @@ def perlin() -> Iterator[Call]:
         yield (torch.tensor([5, 2]), (33, 47)), {"seed": 1, "rotate": rotate}
 
 
-def region() -> Iterator[Call]:
-    yield (values(2, 13, 70) > 0,), {}
-
-
 CASES: dict[str, Callable[[], Iterator[Call]]] = {
     cases.__name__: cases
     for cases in (augment, blend, component, covariance, hog, mahalanobis, mscm, paste, perlin, region)
