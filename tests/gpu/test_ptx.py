@@ -59,7 +59,7 @@ DAMAGE = [
     ("blend", r"@%p(\d+) st\.global", r"@!%p\1 st.global", 0),
     ("blend", r"\[ %rd(\d+) \+ 0 \]", r"[ %rd\1 + 4 ]", 2),
     ("blend", r"bar\.sync\s+0;", "", 0),  # a sum over warps that does not wait for them
-    ("blend", r"(shfl\.sync\.bfly\.b32[^;]*), 16,", r"\1, 8,", 0),
+    ("blend", r"add(\.rn)?\.f64", "sub.f64", 0),
     ("blend", r"(mad\.wide\.s32 .*), 4, ", r"\1, 8, ", 0),
     ("blend", r"%ctaid\.x", "%tid.x", 0),
     ("augment", r"brx\.idx\s+(%r\d+)", r"xor.b32 \1, \1, 1; brx.idx \1", 0),  # another operation of RandAugment
