@@ -8,7 +8,7 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
-.PHONY: help demo test sanitize gpu-checks gpu-budget roofline bench bench-docs check clean
+.PHONY: help demo test sanitize gpu-checks gpu-budget roofline bench bench-docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
@@ -17,6 +17,7 @@ help:
 	@echo "make gpu-checks  check the GPU kernels for every target, without a GPU; TRITON=3.7.1 takes that release"
 	@echo "make gpu-budget  rewrite what their machine code may take; make roofline  rewrite docs/roofline.*"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
+	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
 
@@ -51,6 +52,9 @@ bench: $(VENV)/.bench
 
 bench-docs: $(VENV)/.bench
 	$(BIN)/dssm bench --report docs/performance.json --docs .
+
+gpu-day: $(VENV)/.test,gpu
+	$(BIN)/python -m dssm.bench.gpu_day --out runs/gpu_day.json
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from dssm import backends
+from dssm import backends, ops
 
 BACKENDS = ("triton", "cuda")
 _LINE = 256  # bytes; addresses that agree modulo this are equally well aligned for every load
@@ -59,6 +59,7 @@ class _Ferry(ModuleType):
     def __init__(self, op: str, module: ModuleType, device: str) -> None:
         super().__init__(module.__name__, module.__doc__)
         self._module, self._device = module, device
+        assert op in ops.__all__  # and so is registered
         schema = getattr(torch.ops.dssm, op).default._schema
         self._written = {
             op: [i for i, each in enumerate(schema.arguments) if each.alias_info and each.alias_info.is_write]

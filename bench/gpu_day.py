@@ -4,7 +4,7 @@
     python -m dssm.bench.gpu_day --out gpu_day.json
 
 Runs in a checkout. The findings of a step are in the file as soon as it is done, beside those of steps that were not
-asked for again. Without a GPU it says what it would do, and ends with status 2.
+asked for again; a table of them is in a .txt beside it. Without a GPU it says what it would do, and ends with status 2.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def table(data: Findings) -> str:
     rows = gpu_times.cells(data.get("times", {}).get("rows", []))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
-    return "\n".join([*lines, "", "floor: every tensor moved once at the data sheet's bandwidth, not a measurement"])
+    return "\n".join([*lines, "", "floor: the least bytes over the bandwidth of the data sheet, not a measurement"])
 
 
 def _verdict(findings: Findings) -> str:
@@ -181,7 +181,7 @@ def _figures(kernel: Any) -> Findings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Status 0 if all steps have passed, 1 if one has not, 2 without a GPU."""
     parser = argparse.ArgumentParser(prog="python -m dssm.bench.gpu_day", description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("gpu_day.json"), help="the file of findings")
+    parser.add_argument("--out", type=Path, default=Path("gpu_day.json"), help="the file of findings, json")
     parser.add_argument("--only", action="append", choices=STEPS, help="this step alone; repeatable")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
@@ -195,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data |= {"date": date.today().isoformat(), name: _attempt(step)}
         files.write_json(options.out, data)
     print(table(data))
+    files.write_text(options.out.with_suffix(".txt"), table(data) + "\n")
     return 0 if all(data[name]["ok"] for name in wanted) else 1
 
 

@@ -2,8 +2,7 @@
 """The ops and the training step timed on a GPU beside PyTorch, eager and compiled, and beside the floor of its memory.
 
 `call` is the time from one event to the next around a call; `graph` that of its kernels alone, replayed from a CUDA
-graph. The floor is no measurement: it is what the tensors of a call, each read or written once, take at the bandwidth
-of the device's data sheet. A kernel that need not read all of a tensor can be faster.
+graph. The floor is no measurement: it is the least bytes that a call moves over the bandwidth of the data sheet.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from dssm import backends
 from dssm.data.procedural import procedural
@@ -123,11 +122,13 @@ def _compiled_reference(op: str, compile: Callable) -> Iterator[None]:
         yield
 
 
-def _bytes(case: Any) -> int:
-    """Of what a call is given and makes; with gradients what it is given counts twice, and one gradient comes in."""
-    given = [x for x in tree_leaves((case.arguments, case.options)) if isinstance(x, Tensor)]
-    made = case.run("reference")
-    return size(*given, *made) + (size(*given, made[0]) if case.backward else 0)
+def _bytes(case: Any) -> float:
+    """The least that a call moves: with gradients what goes forward twice, and the gradients themselves."""
+    from .roofline import least
+
+    results = dataclasses.replace(case, backward=False).run("reference")
+    forward = least(case, results)
+    return forward if not case.backward else 2 * forward + size(*case.run("reference")[len(results) :])
 
 
 def _steps(name: str, device: str, change: Callable) -> Times:

@@ -131,7 +131,7 @@ def _hog_votes_bwd_kernel(
     back_x = tl.where((x > 0) & (x + 1 < width), back_x, 0)
     p_steps += sample * height * width + place
     tl.store(p_steps, back_y, mask=m_pixel)
-    tl.store(p_steps + batch.to(tl.int64) * height * width, back_x, mask=m_pixel)
+    tl.store(p_steps + tl.cast(batch, tl.int64) * height * width, back_x, mask=m_pixel)
     tl.store(p_chosen + sample * height * width + place, channel, mask=m_pixel)
 
 
@@ -166,7 +166,7 @@ def _hog_steps_bwd_kernel(
     sample, place, y, x, m_pixel = _pixels_of(height, width, WIDE, PIXELS)
     p_image += sample * s_image_b
     p_dy = p_steps + sample * height * width
-    p_dx = p_dy + batch.to(tl.int64) * height * width
+    p_dx = p_dy + tl.cast(batch, tl.int64) * height * width
     p_chosen += sample * height * width
     p_out += sample * channels * height * width + place
     for channel in range(channels):

@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +18,7 @@ from dssm import backends, ops
 from dssm.cli.bench import module
 
 ferry = module("ferry")
+ROOT = Path(__file__).parents[2]
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
@@ -93,3 +99,22 @@ def test_backends_of_the_far_side_are_offered_inside_only() -> None:
         assert ("triton" in offered) == (not isinstance(backends.load("blend", "triton"), str))
         assert backends.choose("blend", "cpu")[0] == before[-1]  # auto is what it was
     assert backends.available("blend", "cpu") == before
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_the_tests_of_an_op_run_on_the_far_side() -> None:
+    """Those of blend's Triton kernel and no others, interpreted: the CPU is the device that they are carried to."""
+    environment = {**os.environ, "DSSM_TEST_DEVICE": "cpu", "TRITON_INTERPRET": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/ops/test_blend.py",
+        "-k",
+        "sizes or leaks",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "5 passed" in done.stdout

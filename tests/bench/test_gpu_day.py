@@ -52,6 +52,7 @@ def test_findings_are_kept_from_run_to_run(steps: dict, tmp_path: Path, capsys: 
     data = day.files.read_json(out)
     assert data["machine"]["device"] == "X100"
     assert data["memcheck"] == {"ok": False, "reason": "compute-sanitizer is not on the PATH"}
+    assert (tmp_path / "found.txt").read_text().startswith("machine    passed")
     assert "memcheck   FAILED compute-sanitizer is not on the PATH" in capsys.readouterr().out
 
 
@@ -139,11 +140,13 @@ def test_an_op_is_timed_beside_pytorch_and_the_floor() -> None:
     assert len(compiled) == 1
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*seen, strict=True))
     image, _, mask, alpha = case.arguments
-    pixels = image.numel() * image.element_size()
-    moved = 3 * pixels + mask.numel() + 4 * len(alpha)  # in and out
-    if case.backward:  # in again, with a gradient; three gradients out
-        moved += 3 * pixels + mask.numel() + 4 * len(alpha) + 2 * pixels + 4 * len(alpha)
-    assert rows[0]["floor"] == pytest.approx(moved / 1e9 * 1e3)
+    pixels, rest = image.numel() * image.element_size(), mask.numel() + 4 * len(alpha)
+    forward = (2 + mask.double().mean().item()) * pixels + rest  # of the source what the mask shows
+    assert not case.backward
+    assert rows[0]["floor"] == pytest.approx(forward / 1e9 * 1e3)
+    (row, *_) = times.time_op(module("cases").of("blend", side=8)[2], "cpu", {}, bandwidth=1e9, compile=compile)
+    floats = 2 * (4 * (forward - rest) + rest) + 2 * 4 * pixels + 4 * len(alpha)
+    assert row["floor"] == pytest.approx(floats / 1e9 * 1e3)
 
 
 def test_the_table_compares_what_is_comparable() -> None:

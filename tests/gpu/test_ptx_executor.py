@@ -262,8 +262,7 @@ def test_threads_go_where_their_index_says() -> None:
     out = np.zeros(N, np.int32)
     execute(
         """
-        $table:
-        .branchtargets $a, $b, $c;
+        $table: .branchtargets $a, $b, $c;
         rem.u32 %r2, %r1, 3; mov.b32 %r3, 7;
         brx.idx %r2, $table;
         $a:

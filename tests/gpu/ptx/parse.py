@@ -87,14 +87,15 @@ def _body(kernel: Kernel, body: str, files: dict[str, str]) -> None:
     source, pending, latest = "", "", ""
     for raw in body.splitlines():
         line = raw.strip()
+        if label := re.match(r"([\w$]+):(?!:)", line):
+            latest = label[1]
+            kernel.labels[latest] = len(kernel.instructions)
+            line = line[label.end() :].strip()
         if location := re.match(r"\.loc\s+(\d+)\s+(\d+)", line):
             # Line 0 is code that belongs to no line; the last one known says more.
             source = f"{files.get(location[1], '?')}:{location[2]}" if location[2] != "0" else source
         elif re.match(r"\.(pragma|section|file)\b", line):
             continue
-        elif label := re.match(r"([\w$]+):$", line):
-            latest = label[1]
-            kernel.labels[latest] = len(kernel.instructions)
         else:
             *statements, pending = f"{pending} {line}".split(";")
             for statement in statements:
