@@ -6,9 +6,10 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.launch import launch, tiles
 from dssm.kernels.product import block, computed, depth, precision
-from torch import Tensor
 
 
 def mahalanobis(x: Tensor, mean: Tensor, whiten: Tensor) -> Tensor:

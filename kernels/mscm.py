@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from dssm.kernels.mscm_attention import attend, attention_backward
 from dssm.kernels.mscm_gradient import inner_gradient, weight_gradient
 from dssm.kernels.mscm_map import add_taps, partial_sums
 from dssm.kernels.product import computed
-from torch import Tensor
-
 from dssm.layout import memory_format
 from dssm.reference import mscm as reference
 

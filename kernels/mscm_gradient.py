@@ -6,10 +6,11 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.launch import launch, tiles
 from dssm.kernels.mscm_map import corner, partial_sums, plane_strides
 from dssm.kernels.product import block, computed, depth, precision
-from torch import Tensor
 
 _PROGRAMS = 1024  # that share the sum over pixels: a number of no device, so that all devices add alike
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from torch import Tensor
+
 from dssm.kernels.launch import launch, tiles
 from dssm.kernels.product import block, computed, depth, precision
-from torch import Tensor
 
 
 def partial_sums(out: Tensor) -> Tensor:

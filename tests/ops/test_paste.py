@@ -27,6 +27,7 @@ MIXED = torch.arange(len(INDEX)) % 3
 if "triton" in BACKENDS:
     import triton
     import triton.language as tl
+
     from dssm.kernels.paste_rectangle import turn
 
     @triton.jit
