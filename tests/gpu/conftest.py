@@ -9,4 +9,4 @@ INTERPRETED = ["test_guard.py", "test_mutants.py", "test_roofline.py"]  # test_i
 
 collect_ignore = [] if backends.INTERPRETED else INTERPRETED
 if backends.INTERPRETED:
-    collect_ignore_glob = ["test_compile*.py", "test_budget.py", "test_interpreter.py"]
+    collect_ignore_glob = ["test_compile*.py", "test_ptx*.py", "test_budget.py", "test_interpreter.py"]
