@@ -86,8 +86,8 @@ def _blocks(
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
     exact = image.dtype == torch.uint8 and sqrt and not opencv and not size
     exact = exact or image.dtype == torch.float64
-    # Registers are scarce: float64 takes two, OpenCV's votes and resizing need many.
-    values = _VALUES >> exact + (2 if size else int(opencv))
+    # Registers are scarce: float64 takes two, gradients and OpenCV's votes need many, and resizing more.
+    values = _VALUES >> exact + (2 if size else int(opencv or grad is not None))
     batch, channels, *source = image.shape
     height, width = size or source
     tile = _tile(height, width, bins, tuple(cell), tuple(block), values)
