@@ -86,8 +86,8 @@ def _blocks(
     # Differences of square roots can meet a bin's edge exactly, and scikit-image decides those in float64.
     exact = image.dtype == torch.uint8 and sqrt and not opencv and not size
     exact = exact or image.dtype == torch.float64
-    # Registers are scarce: float64 takes two, OpenCV's votes and resizing need many.
-    values = _VALUES >> exact + (2 if size else int(opencv))
+    # Registers are scarce: float64 takes two, gradients and OpenCV's votes need many, and resizing more.
+    values = _VALUES >> exact + (2 if size else int(opencv or grad is not None))
     batch, channels, *source = image.shape
     height, width = size or source
     tile = _tile(height, width, bins, tuple(cell), tuple(block), values)
@@ -190,7 +190,8 @@ def _tile_of(place, SIZE: tl.constexpr, tiles_y, tiles_x, TILE: tl.constexpr, BL
 def _histograms(votes, bins, BINS: tl.constexpr, SPREAD: tl.constexpr, STRIP: tl.constexpr):
     """(SPREAD, cells): the votes of the cells' pixels, added up by bin."""
     bin = tl.arange(0, SPREAD)[:, None]
-    sums = tl.zeros((SPREAD, STRIP[1]), votes.dtype)
+    SUMS: tl.constexpr = (SPREAD, STRIP[1])
+    sums = tl.zeros(SUMS, votes.dtype)
     for i in range(BINS):
         of_bin = tl.reshape(tl.where(bins == i, votes, 0), STRIP)
         sums = tl.where(bin == i, tl.sum(tl.sum(of_bin, 0), 1)[None, :], sums)
@@ -223,11 +224,12 @@ def _windowed(
     ROLES: tl.constexpr = role_x.shape[0]
     COLUMN: tl.constexpr = BLOCK[0] * BINS  # features of a column of a block's cells
     first = corner[:, None] * ROLES + tl.minimum(feature // COLUMN, BLOCK[1] - 1) * BLOCK[1]
+    ROW: tl.constexpr = (STRIP[1], STRIP[2])
     sums = tl.zeros(SHAPE, REAL)
     for i in range(BINS):
         of_bin = tl.reshape(tl.where(lower == i, to_lower, 0) + tl.where(upper == i, to_upper, 0), STRIP)
         for target in range(BLOCK[0]):
-            rows = tl.zeros((STRIP[1], STRIP[2]), REAL)
+            rows = tl.zeros(ROW, REAL)
             for cell_y in range(BLOCK[0]):
                 weight = tl.sum(tl.where(role_y[None, :] == target * BLOCK[0] + cell_y, weights_y, 0), 1)
                 added = tl.sum(of_bin * weight[:, None, None], 0)
@@ -295,7 +297,8 @@ def _hog_fwd_kernel(
     row, column = first_row + cell // TILE[1] % TILE[0], first_column + cell % TILE[1]
     m_cell = cell < TILE[0] * TILE[1] * number
     m_cell &= (row < height // CELL[0]) & (column < width // CELL[1])
-    sums = tl.zeros(SHAPE if OPENCV else (SPREAD, STRIP[1]), REAL)
+    SUMS: tl.constexpr = SHAPE if OPENCV else (SPREAD, STRIP[1])
+    sums = tl.zeros(SUMS, REAL)
     for strip_y in range(0, CELL[0], STRIP[0]):
         for strip_x in range(0, CELL[1], STRIP[2]):
             in_y, in_x = strip_y + pixel // (STRIP[1] * STRIP[2]), strip_x + pixel % STRIP[2]

@@ -92,7 +92,7 @@ def test_equals_skimage(
 
 @each_backend
 def test_real_images_equal_skimage_and_opencv(backend: str, real: Callable[[str], Path], close: Close) -> None:
-    paths = sorted(real("bsd").glob("data/*"))[::300]
+    paths = sorted(real("bsd").glob("data/*"))[::300][: 2 if INTERPRETED else None]
     planes = [np.asarray(Image.open(path).convert("RGB").resize((128, 256))) for path in paths]
     image = torch.from_numpy(np.stack(planes)).permute(0, 3, 1, 2)
     usual = GEOMETRIES["usual"]
@@ -223,7 +223,7 @@ def test_backends_agree_on_any_geometry(
 
 @pytest.mark.skipif("triton" not in BACKENDS, reason="kernels of Triton that run on the CPU: TRITON_INTERPRET=1")
 @pytest.mark.parametrize("mode", ["skimage", "opencv"])
-@pytest.mark.parametrize("values", [512, 1024, 4096])
+@pytest.mark.parametrize("values", [512, 4096])
 @pytest.mark.parametrize(
     ("shape", "settings"),
     [
