@@ -5,9 +5,10 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
-SOURCES := pyproject.toml setup.py $(shell find csrc -name '*.cpp' -o -name '*.h')
+CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
-.PHONY: help demo test sanitize gpu-checks gpu-budget roofline bench bench-docs check clean
+.PHONY: help demo test sanitize gpu-checks gpu-budget roofline bench bench-docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
@@ -16,6 +17,7 @@ help:
 	@echo "make gpu-checks  check the GPU kernels for every target, without a GPU; TRITON=3.7.1 takes that release"
 	@echo "make gpu-budget  rewrite what their machine code may take; make roofline  rewrite docs/roofline.*"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
+	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
 
@@ -30,8 +32,9 @@ test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
 	$(BIN)/python -m pytest
 
+# All levels and wide vectors, or CHECKS="avx2 wide".
 sanitize: $(VENV)/.test
-	.ci/sanitize $(abspath $(BIN))/python
+	.ci/sanitize $(abspath $(BIN))/python $(CHECKS)
 
 # With TRITON, another release than the one that is installed, put before it.
 gpu-checks: $(VENV)/.test
@@ -50,11 +53,14 @@ bench: $(VENV)/.bench
 bench-docs: $(VENV)/.bench
 	$(BIN)/dssm bench --report docs/performance.json --docs .
 
+gpu-day: $(VENV)/.test,gpu
+	$(BIN)/python -m dssm.bench.gpu_day --out runs/gpu_day.json
+
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
 clean:
 	rm -rf $(VENV) build runs *.egg-info dssm/_C*.so

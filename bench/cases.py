@@ -138,6 +138,11 @@ def paste(side: int, batch: int) -> Iterator[Case]:
         yield Case("paste", f"{name} kinds", (image, source, torch.arange(batch)), options, floating)
 
 
+def region(side: int, batch: int) -> Iterator[Case]:
+    for height, width in ((side, side), (side - 1, 2 * side + 1)):
+        yield Case("region", f"{height}x{width}", (_values((batch, height, width)) > 0.1,))
+
+
 def perlin(side: int, batch: int) -> Iterator[Case]:
     for rotate, (height, width) in product((True, False), ((side, side), (side - 1, side + 3))):
         name = f"{height}x{width}{' rotated' if rotate else ''}"
@@ -145,7 +150,8 @@ def perlin(side: int, batch: int) -> Iterator[Case]:
 
 
 CASES: dict[str, Callable[[int, int], Iterator[Case]]] = {
-    cases.__name__: cases for cases in (augment, blend, component, covariance, hog, mahalanobis, mscm, paste, perlin)
+    cases.__name__: cases
+    for cases in (augment, blend, component, covariance, hog, mahalanobis, mscm, paste, perlin, region)
 }
 
 

@@ -47,8 +47,8 @@ def markdown(data: Data) -> str:
         f"Versions: {', '.join(f'{name} {version}' for name, version in data['versions'].items())}.",
         "",
         "All systems of a case work on the same inputs, in one process, on as many cores as threads. A rival is the",
-        "peer that a ratio refers to. The floor is the time of a memcpy of the bytes that must move, or of a matrix",
-        "product by PyTorch of the multiply-adds that must be done, whichever is longer; above 100 % a kernel beats it.",
+        "peer that a ratio refers to. The floor is the time of a memcpy of the bytes that must move, or of a PyTorch",
+        "matrix product of the multiply-adds that must be done, whichever is longer; above 100 % a kernel beats it.",
         "",
         "![images per second over the rival's](performance.png)",
     ]

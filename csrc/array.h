@@ -6,11 +6,12 @@
 #include <cstdint>
 #include <stdexcept>
 
+#include "device.h"
 #include "half.h"
 
 namespace dssm {
 
-// In the order of dssm.cpu.TYPES.
+// In the order of TYPES in dssm/_native.py.
 enum class Type : int { boolean, uint8, int64, float16, bfloat16, float32, float64 };
 
 struct Array {
@@ -21,17 +22,17 @@ struct Array {
   int dims = 0;
   std::array<int64_t, kMaxDims> size{}, stride{};  // strides in elements
 
-  explicit operator bool() const { return data != nullptr; }
+  DSSM_HOST_DEVICE explicit operator bool() const { return data != nullptr; }
 
   // The elements, as `T`; booleans are bytes 0 or 1.
   template <typename T>
-  T* as() const {
+  DSSM_HOST_DEVICE T* as() const {
     return static_cast<T*>(data);
   }
 
   // The address of the element, or of the row or plane, that the leading coordinates name.
   template <typename T, typename... Coordinates>
-  T* at(Coordinates... coordinates) const {
+  DSSM_HOST_DEVICE T* at(Coordinates... coordinates) const {
     int64_t offset = 0;
     int axis = 0;
     ((offset += coordinates * stride[axis++]), ...);

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "device.h"
+
 namespace dssm {
 
 template <typename To, typename From>
-To bit_cast(From value) {
+DSSM_HOST_DEVICE To bit_cast(From value) {
   static_assert(sizeof(To) == sizeof(From));
   To result;
   std::memcpy(&result, &value, sizeof(To));
@@ -20,11 +22,11 @@ struct bfloat16 {
   uint16_t bits;
 
   bfloat16() = default;
-  bfloat16(float value) {
+  DSSM_HOST_DEVICE bfloat16(float value) {
     const uint32_t word = bit_cast<uint32_t>(value);
     bits = value != value ? 0x7FC0 : static_cast<uint16_t>((word + 0x7FFF + (word >> 16 & 1)) >> 16);
   }
-  operator float() const { return bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  DSSM_HOST_DEVICE operator float() const { return bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
 // IEEE half precision: 5 bits of exponent, 10 of fraction.
@@ -32,7 +34,7 @@ struct float16 {
   uint16_t bits;
 
   float16() = default;
-  float16(float value) {
+  DSSM_HOST_DEVICE float16(float value) {
     const uint32_t word = bit_cast<uint32_t>(value), sign = word >> 16 & 0x8000;
     const float size = bit_cast<float>(word & 0x7FFFFFFF);
     if (!(size < 65520.0f)) {
@@ -45,7 +47,7 @@ struct float16 {
       bits = static_cast<uint16_t>(sign | rounded >> 13);
     }
   }
-  operator float() const {
+  DSSM_HOST_DEVICE operator float() const {
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16, rest = bits & 0x7FFF;
     if (rest >= 0x7C00) return bit_cast<float>(sign | 0x7F800000 | (rest & 0x3FF) << 13);
     // 2^112 moves the exponent from half's bias to float's; exact for subnormals too.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads the C++ kernels of the best level of instructions that the processor has, sharing torch's OpenMP threads."""
+"""Loads the C++ kernels of the best level of instructions that the processor has, sharing torch's OpenMP threads.
+
+The extensions, that of CUDA among them, take tensors as `array` describes them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+from torch import Tensor
 
 from dssm.errors import BackendError
 
@@ -22,6 +26,15 @@ LEVELS = {
     "neon": {"neon"},
     "scalar": set[str](),
 }
+
+# Positions are the values of `Type` in csrc/array.h.
+TYPES = (torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_CODES = {dtype: code for code, dtype in enumerate(TYPES)}
+
+
+def array(tensor: Tensor | None) -> tuple | None:
+    """What a kernel sees of a tensor; the caller keeps the tensor alive."""
+    return None if tensor is None else (tensor.data_ptr(), _CODES[tensor.dtype], tensor.shape, tensor.stride())
 
 
 @cache

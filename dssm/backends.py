@@ -34,13 +34,21 @@ _log = logging.getLogger("dssm")
 def load(op: str, backend: str) -> ModuleType | str:
     """The module of an op in a backend, or the reason why there is none."""
     package = PACKAGES[backend]
-    try:
-        importlib.import_module(package)
-    except ImportError as error:  # the extension, triton or a driver is missing: kept as the reason
-        return str(error)
+    if reason := _missing(backend):
+        return reason
     if importlib.util.find_spec(f"{package}.{op}") is None:
         return f"{package} has no {op} kernel"
     return importlib.import_module(f"{package}.{op}")
+
+
+@cache
+def _missing(backend: str) -> str:
+    """Why a backend cannot be imported: the extension, triton or a driver is missing. Empty if it can."""
+    try:
+        importlib.import_module(PACKAGES[backend])
+    except ImportError as error:
+        return str(error)
+    return ""
 
 
 def available(op: str, device: str) -> list[str]:
@@ -54,37 +62,27 @@ def _order(device: str) -> tuple[str, ...]:
     return (*order, "triton") if device == "cpu" and INTERPRETED else order
 
 
-def _wanted(backend: str | None) -> str:
-    return backend or os.environ.get("DSSM_BACKEND") or "auto"
-
-
-def explain(op: str, device: str, wanted: str | None = None) -> tuple[str, list[str]]:
+def explain(op: str, device: str, backend: str | None = None) -> tuple[str, list[str]]:
     """The backend that runs an op on a type of device, and why no faster one. Raises BackendError if none can.
 
-    `wanted` None reads the environment variable DSSM_BACKEND, else "auto": the fastest backend that can run.
+    `backend` None reads the environment variable DSSM_BACKEND. That is for a whole program, so ops that it has no
+    kernel for go to the other backends, where as an argument it is an error.
     """
-    wanted = _wanted(wanted)
+    wanted = backend or os.environ.get("DSSM_BACKEND") or "auto"
     if wanted not in NAMES:
         raise BackendError(f"backend {wanted!r} is not one of {', '.join(NAMES)}")
     order = _order(device)
     if wanted not in ("auto", *order):
         raise BackendError(f"backend {wanted!r} cannot run {op} on a tensor on {device}")
+    if wanted != "auto":
+        order = (wanted,) if backend or _missing(wanted) else (wanted, *order)
     reasons: list[str] = []
-    for backend in order if wanted == "auto" else (wanted,):
-        module = load(op, backend)
+    for name in order:
+        module = load(op, name)
         if isinstance(module, ModuleType):
-            return backend, reasons
+            return name, reasons
         reasons.append(module)
     raise BackendError(f"backend {wanted!r} cannot run {op}: {'; '.join(reasons)}")
-
-
-@cache
-def _choose(op: str, device: str, wanted: str) -> tuple[str, ModuleType]:
-    backend, reasons = explain(op, device, wanted)
-    _log.info("%s on %s: %s%s", op, device, backend, "".join(f" ({reason})" for reason in reasons))
-    module = load(op, backend)
-    assert isinstance(module, ModuleType)
-    return backend, module
 
 
 def choose(op: str, device: torch.device | str, backend: str | None = None) -> tuple[str, ModuleType]:
@@ -93,7 +91,24 @@ def choose(op: str, device: torch.device | str, backend: str | None = None) -> t
     `backend` None reads the environment variable DSSM_BACKEND, else "auto": the fastest backend that can run.
     Raises BackendError when the backend asked for by name cannot run, with the reason.
     """
-    return _choose(op, torch.device(device).type, _wanted(backend))
+    return _choose(op, torch.device(device).type, backend or "", os.environ.get("DSSM_BACKEND", ""))
+
+
+@cache
+def _choose(op: str, device: str, backend: str, _environment: str) -> tuple[str, ModuleType]:
+    """`choose`, once for every value of the environment variable, and logged."""
+    name, reasons = explain(op, device, backend)
+    _log.info("%s on %s: %s%s", op, device, name, "".join(f" ({reason})" for reason in reasons))
+    module = load(op, name)
+    assert isinstance(module, ModuleType)
+    return name, module
+
+
+def next_best(op: str, device: torch.device, backend: str) -> ModuleType:
+    """The module that runs `op` on `device` where `backend` cannot: for sizes that it does not take, say."""
+    order = _order(device.type)
+    modules = (load(op, name) for name in order[order.index(backend) + 1 :])
+    return next(module for module in modules if isinstance(module, ModuleType))
 
 
 def implementation(op: str, device: torch.device, backend: str | None) -> Callable:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from dssm.kernels.launch import flat, launch, tiles
 from torch import Tensor
+
+from dssm.kernels.launch import flat, launch, tiles
 
 _BLOCK = 1024  # pixels
 
@@ -45,7 +46,7 @@ def blend_backward(grad: Tensor, image: Tensor, source: Tensor, mask: Tensor, al
 
 
 @triton.jit
-def _pixels(height, width, FLAT: tl.constexpr, BLOCK: tl.constexpr):
+def pixels(height, width, FLAT: tl.constexpr, BLOCK: tl.constexpr):
     """The program's sample, and the rows, columns, places and mask of its pixels; one long row if FLAT."""
     pieces = tl.cdiv(height * width, BLOCK)
     i_sample = (tl.program_id(0) // pieces).to(tl.int64)
@@ -53,6 +54,20 @@ def _pixels(height, width, FLAT: tl.constexpr, BLOCK: tl.constexpr):
     m_pixel = place < height * width
     row, column = (tl.zeros_like(place), place) if FLAT else (place // width, place % width)
     return i_sample, row.to(tl.int64), column.to(tl.int64), place, m_pixel
+
+
+@triton.jit
+def mix(b_image, b_source, alpha):
+    """alpha I + (1 - alpha) I_e, in the dtype of both; bytes in fixed point."""
+    dtype: tl.constexpr = b_image.dtype
+    exact: tl.constexpr = tl.float64 if dtype == tl.float64 else tl.float32
+    if dtype == tl.uint8:
+        weight = _fixed(alpha)
+        mixed = (weight * b_image.to(tl.int32) + (65536 - weight) * b_source.to(tl.int32) + 32768) >> 16
+    else:
+        weight = alpha.to(exact)
+        mixed = weight * b_image.to(exact) + (1 - weight) * b_source.to(exact)
+    return mixed.to(dtype)
 
 
 @triton.jit
@@ -86,24 +101,16 @@ def _blend_fwd_kernel(
     FLAT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    i_sample, y, x, place, m_pixel = _pixels(height, width, FLAT, BLOCK)
+    i_sample, y, x, place, m_pixel = pixels(height, width, FLAT, BLOCK)
     inside = tl.load(p_mask + i_sample * s_mask_b + y * s_mask_y + x * s_mask_x, mask=m_pixel, other=0) != 0  # (BLOCK,)
     alpha = tl.load(p_alpha + i_sample * s_alpha)
     p_image += i_sample * s_image_b + y * s_image_y + x * s_image_x
     p_source += i_sample * s_source_b + y * s_source_y + x * s_source_x
     p_out += i_sample * channels * height * width + place
-    dtype: tl.constexpr = p_image.dtype.element_ty
-    exact: tl.constexpr = tl.float64 if dtype == tl.float64 else tl.float32
     for _ in range(channels):
         b_image = tl.load(p_image, mask=m_pixel, other=0)
         b_source = tl.load(p_source, mask=inside, other=0)  # nothing is read outside
-        if dtype == tl.uint8:
-            weight = _fixed(alpha)
-            mixed = (weight * b_image.to(tl.int32) + (65536 - weight) * b_source.to(tl.int32) + 32768) >> 16
-        else:
-            weight = alpha.to(exact)
-            mixed = weight * b_image.to(exact) + (1 - weight) * b_source.to(exact)
-        tl.store(p_out, tl.where(inside, mixed.to(dtype), b_image), mask=m_pixel)
+        tl.store(p_out, tl.where(inside, mix(b_image, b_source, alpha), b_image), mask=m_pixel)
         p_image += s_image_c
         p_source += s_source_c
         p_out += height * width
@@ -141,7 +148,7 @@ def _blend_bwd_kernel(
     FLAT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    i_sample, y, x, place, m_pixel = _pixels(height, width, FLAT, BLOCK)
+    i_sample, y, x, place, m_pixel = pixels(height, width, FLAT, BLOCK)
     inside = tl.load(p_mask + i_sample * s_mask_b + y * s_mask_y + x * s_mask_x, mask=m_pixel, other=0) != 0  # (BLOCK,)
     p_grad += i_sample * s_grad_b + y * s_grad_y + x * s_grad_x
     p_image += i_sample * s_image_b + y * s_image_y + x * s_image_x

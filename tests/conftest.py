@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dssm.cli.bench import module
 from dssm.settings import Settings, preset
 
 REAL = Path(os.environ.get("DSSM_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DEVICE = os.environ.get("DSSM_TEST_DEVICE")  # run the kernels of a GPU there, on the tensors of the tests
+ferry = module("ferry")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,9 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-targets", action="store_true", help="compile GPU kernels for every target, not for three")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if DEVICE:
+        elsewhere = ExitStack()
+        elsewhere.enter_context(ferry.ferried(DEVICE))
+        config.add_cleanup(elsewhere.close)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if wanted := config.getoption("--backend"):
         items[:] = [item for item in items if backend(item) in (None, wanted)]
+    if DEVICE:  # what runs for no backend of its own would test nothing of the device
+        items[:] = [item for item in items if backend(item) in ferry.BACKENDS]
 
 
 def backend(item: pytest.Item) -> str | None:

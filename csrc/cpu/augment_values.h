@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "simd.h"
+#include "simd_words.h"
 
 namespace dssm {
 

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "simd.h"
+#include "simd_matrix.h"
 
 namespace dssm {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <vector>
 
-#include "../simd.h"
 #include "hog_usual.h"
+#include "simd.h"
 
 namespace dssm {
 

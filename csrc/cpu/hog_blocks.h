@@ -5,9 +5,9 @@
 #include <cmath>
 #include <vector>
 
-#include "../simd.h"
 #include "hog.h"
 #include "hog_usual.h"
+#include "simd.h"
 
 namespace dssm {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "../array.h"
-#include "../simd.h"
+#include "array.h"
 #include "hog.h"
+#include "simd_words.h"
 
 namespace dssm {
 

@@ -7,6 +7,7 @@
 #include "hog_gradient.h"
 #include "hog_votes.h"
 #include "hog_window.h"
+#include "simd_matrix.h"
 
 namespace dssm {
 namespace {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "hog_usual.h"
+#include "simd_matrix.h"
 
 namespace dssm {
 

@@ -7,6 +7,7 @@
 #include "hog_blocks.h"
 #include "hog_gradient.h"
 #include "hog_usual.h"
+#include "simd_matrix.h"
 
 namespace dssm {
 namespace {

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "array.h"
-#include "simd.h"
+#include "simd_matrix.h"
 #include "workspace.h"
 
 namespace dssm::mscm {

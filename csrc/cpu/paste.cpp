@@ -9,7 +9,6 @@
 #include "cpu.h"
 #include "paste_noise.h"
 #include "paste_rectangle.h"
-#include "philox.h"
 
 namespace dssm {
 namespace {
@@ -25,27 +24,6 @@ void copy_image(Pixel* to, const Array& image, int64_t b) {
     for (int64_t c = 0; c < channels; ++c) {
       copy_row(to + (c * height + y) * width, image.at<Pixel>(b, c, y), width, image.stride[3]);
     }
-  }
-}
-
-// What the original weighs inside the mask, in 1/65536.
-int64_t noise_weight(uint64_t index, const PasteSettings& settings) {
-  return integer(philox(settings.seed, index, Stream::paste, 0)[0], settings.alpha[0], settings.alpha[1] + 1);
-}
-
-// The gain of a channel, in 1/256.
-int64_t gain(uint64_t index, Kind kind, int64_t channel, const PasteSettings& settings) {
-  if (kind != scar) return 256;
-  const auto draw = static_cast<uint32_t>(2 + channel / 4);
-  return integer(philox(settings.seed, index, Stream::paste, draw)[channel % 4], 230, 283);
-}
-
-template <typename Pixel>
-Pixel tint(Pixel value, int64_t gain) {
-  if constexpr (std::is_same_v<Pixel, uint8_t>) {
-    return static_cast<uint8_t>(std::min<int64_t>((value * gain + 128) >> 8, 255));
-  } else {
-    return static_cast<Pixel>(static_cast<Exact<Pixel>>(value) * (static_cast<Exact<Pixel>>(gain) / 256));
   }
 }
 

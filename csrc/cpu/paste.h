@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <cstdint>
-
 #include "array.h"
+#include "paste_draw.h"
 
 namespace dssm {
-
-enum Kind : int64_t { noise, scar, patch };  // positions in KINDS of dssm/reference/paste.py
-
-struct PasteSettings {
-  uint64_t seed;
-  float threshold;
-  std::array<int64_t, 2> alpha;       // in 1/65536
-  std::array<int64_t, 2> resolution;  // exponents
-  std::array<int64_t, 2> area;        // least and most pixels of a mask
-  int connectivity;
-};
 
 // PasteNoise, scars and patches; see dssm/reference/paste.py. `image` and `source` (batch, channels, height, width) may
 // have any strides, `out`, `mask` and `alpha` are contiguous; `source` may be missing where no kind is noise. uint8 and

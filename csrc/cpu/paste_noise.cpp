@@ -11,7 +11,6 @@
 namespace dssm {
 namespace {
 
-constexpr int kSteps = 32;       // how often a level moves in search of the area asked for
 constexpr int64_t kBand = 2048;  // values computed before the first is read: by then its store is long done
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -61,7 +60,7 @@ const Runs& NoiseMask::find(uint64_t index, const std::array<int64_t, 2>& size, 
     runs_.start(width, settings.connectivity);
     for (int64_t y = 0; y < height; ++y) add_row(&values_[y * pitch], width, bound(level, peak));
     area = runs_.find_largest();
-    if (step == kSteps) return runs_;
+    if (step == kPasteSteps) return runs_;
     if (area > most) {
       level += (peak - level) / 4;
       risen = true;

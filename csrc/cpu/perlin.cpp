@@ -20,8 +20,6 @@ constexpr int64_t kCell = int64_t{1} << 32;
 constexpr float kStretch = 1.43096908110525550f;
 constexpr float kFixedToStretched = kStretch * 0x1p-32f;
 
-int64_t fixed(double cells) { return static_cast<int64_t>(std::nearbyint(cells * 0x1p32)); }
-
 // A gradient per lane: its components along the rows and the columns of the lattice.
 struct Gradients {
   Floats row, column;
@@ -61,7 +59,7 @@ struct Perlin::Walk {
   int64_t leave;     // the pixel that enters the next cell, in 2^-32 pixels
   int64_t per_pixel, per_cell, direction;
 
-  Walk(const Axis& axis, int64_t y) {
+  Walk(const LatticeAxis& axis, int64_t y) {
     constexpr double kFar = 0x1p61;  // behind any row's end
     const int64_t start = axis(y, 0);
     cell = start >> 32;
@@ -69,10 +67,11 @@ struct Perlin::Walk {
     per_pixel = axis.per_x;
     direction = per_pixel < 0 ? -1 : 1;
     const int64_t ahead = kCell / 2 - direction * position;
+    const double pixels = 0x1p32 / std::abs(static_cast<double>(per_pixel));  // per cell; infinite if it is not left
     // Rounded up: a pixel may be computed in the cell that it has just left, for the noise is smooth, but never in a
     // cell that the row does not reach.
-    per_cell = static_cast<int64_t>(std::min(std::ceil(axis.pixels * 0x1p32), kFar));
-    leave = static_cast<int64_t>(std::min(static_cast<double>(ahead) * axis.pixels, kFar)) + 1;
+    per_cell = static_cast<int64_t>(std::min(std::ceil(pixels * 0x1p32), kFar));
+    leave = static_cast<int64_t>(std::min(static_cast<double>(ahead) * pixels, kFar)) + 1;
   }
 
   // Moves by a number of pixels; `crossing` is -1 if that ends in the next cell of this axis, else 0.
@@ -89,43 +88,22 @@ void Perlin::place(uint64_t index, const PerlinSettings& settings) {
   seed_ = settings.seed;
   height_ = settings.size[0];
   width_ = settings.size[1];
-  const auto [lo, hi] = settings.resolution;
-  const auto words = philox(seed_, index, Stream::shape, 0);
-  const double height = static_cast<double>(height_), width = static_cast<double>(width_);
-  const double rows = std::ldexp(1.0, static_cast<int>(integer(words[0], lo, hi))) / height;
-  const double columns = std::ldexp(1.0, static_cast<int>(integer(words[1], lo, hi))) / width;
-  const double angle = settings.rotate ? (static_cast<double>(uniform(words[2])) - 0.5) * kPi : 0.0;
-  const double cos = std::cos(angle), sin = std::sin(angle);
-  const double y = (1 - height) / 2, x = (1 - width) / 2;
-  const auto axis = [](double origin, double per_y, double per_x) -> Axis {
-    const int64_t step = fixed(per_x);
-    return {fixed(origin), fixed(per_y), step, 0x1p32 / std::abs(static_cast<double>(step))};
-  };
-  axes_[0] = axis((cos * y - sin * x + height / 2) * rows, cos * rows, -sin * rows);
-  axes_[1] = axis((sin * y + cos * x + width / 2) * columns, sin * columns, cos * columns);
+  lattice_ = Lattice(index, settings.seed, settings.size, settings.resolution, settings.rotate);
 
   const int64_t whole = width_ + kLanes;
   numbers_.resize(whole);
   for (auto& offsets : offsets_) offsets.resize(whole);
   for (int64_t i = 0; i < whole; ++i) {
     numbers_[i] = static_cast<float>(i);
-    offsets_[0][i] = numbers_[i] * (static_cast<float>(axes_[0].per_x) * kFixedToStretched);
-    offsets_[1][i] = numbers_[i] * (static_cast<float>(axes_[1].per_x) * kFixedToStretched);
+    offsets_[0][i] = numbers_[i] * (static_cast<float>(lattice_.axes[0].per_x) * kFixedToStretched);
+    offsets_[1][i] = numbers_[i] * (static_cast<float>(lattice_.axes[1].per_x) * kFixedToStretched);
   }
   tabulate();
 }
 
 // The table of the cells that the image covers; it is empty if the lattice is far finer than the image.
 void Perlin::tabulate() {
-  std::array<int64_t, 2> nodes;
-  for (int i = 0; i < 2; ++i) {
-    // Positions are linear, so the corners of the image are their extremes.
-    const Axis& axis = axes_[i];
-    const int64_t bottom = height_ - 1, right = width_ - 1;
-    const auto [low, high] = std::minmax({axis(0, 0), axis(0, right), axis(bottom, 0), axis(bottom, right)});
-    first_[i] = low >> 32;
-    nodes[i] = (high >> 32) - first_[i] + 2;
-  }
+  const auto& nodes = lattice_.nodes;
   const bool fine = nodes[0] * nodes[1] > 4 * height_ * width_;
   pitch_ = nodes[1] - 1;
   cells_.resize(fine ? 0 : (nodes[0] - 1) * pitch_);
@@ -138,9 +116,9 @@ void Perlin::tabulate() {
   Vector<uint32_t> lane;
   for (int i = 0; i < kLanes; ++i) lane[i] = i;
   for (int64_t i = 0; i < nodes[0]; ++i) {
-    const uint32_t row = static_cast<uint32_t>(first_[0] + i) << 16;
+    const uint32_t row = static_cast<uint32_t>(lattice_.first[0] + i) << 16;
     for (int64_t j = 0; j < whole; j += kLanes) {
-      const auto column = (lane + static_cast<uint32_t>(first_[1] + j)) & 0xFFFF;
+      const auto column = (lane + static_cast<uint32_t>(lattice_.first[1] + j)) & 0xFFFF;
       const Gradients gradients = hash(seed_, index_, row | column);
       store(&rows[i * whole + j], gradients.row);
       store(&columns[i * whole + j], gradients.column);
@@ -187,8 +165,8 @@ void Perlin::fill(const Cell& cell, float s, float t, int64_t pixels, float* out
 }
 
 void Perlin::tabulated_row(int64_t y, float* out) const {
-  Walk down(axes_[0], y), across(axes_[1], y);
-  const Cell* cell = &cells_[(down.cell - first_[0]) * pitch_ + across.cell - first_[1]];
+  Walk down(lattice_.axes[0], y), across(lattice_.axes[1], y);
+  const Cell* cell = &cells_[(down.cell - lattice_.first[0]) * pitch_ + across.cell - lattice_.first[1]];
   const int64_t row_step = down.direction * pitch_;
   for (int64_t x = 0; x < width_;) {
     const int64_t end = std::min((std::min(down.leave, across.leave) + kCell - 1) >> 32, width_), pixels = end - x;
@@ -205,7 +183,7 @@ void Perlin::tabulated_row(int64_t y, float* out) const {
 // A piece per pixel.
 void Perlin::hashed_row(int64_t y, float* out) const {
   for (int64_t x = 0; x < width_; ++x) {
-    const auto [u, v] = std::array{axes_[0](y, x), axes_[1](y, x)};
+    const auto [u, v] = std::array{lattice_.axes[0](y, x), lattice_.axes[1](y, x)};
     const auto stretched = [](int64_t at) {
       return static_cast<float>((at & (kCell - 1)) - kCell / 2) * kFixedToStretched;
     };

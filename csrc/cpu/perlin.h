@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "array.h"
+#include "perlin_lattice.h"
 #include "simd.h"
 
 namespace dssm {
@@ -27,14 +28,6 @@ class Perlin {
   void row(int64_t y, float* out) const { cells_.empty() ? hashed_row(y, out) : tabulated_row(y, out); }
 
  private:
-  // Pixel (y, x) lies at origin + y * per_y + x * per_x, in 2^-32 cells.
-  struct Axis {
-    int64_t origin, per_y, per_x;
-    double pixels;  // per cell, along a row of pixels; infinite if that stays in its cell
-
-    int64_t operator()(int64_t y, int64_t x) const { return origin + y * per_y + x * per_x; }
-  };
-
   // At s, t from the middle of a cell, with the quintic fades f(s) and f(t) less 1/2, its noise is
   // a + f(t) b + f(s) (c + f(t) d), where (a, b, c, d) = middle + s row + t column.
   struct Cell {
@@ -57,9 +50,8 @@ class Perlin {
 
   uint64_t index_, seed_;
   int64_t height_, width_;
-  std::array<Axis, 2> axes_;                   // rows and columns of the lattice
+  Lattice lattice_;
   std::array<std::vector<float>, 2> offsets_;  // x * per_x, in stretched cells
-  std::array<int64_t, 2> first_;               // the cell that the table begins with
   int64_t pitch_;                              // cells per row of the table
   std::vector<Cell> cells_;
   std::vector<float> numbers_;                   // 0, 1, 2, ...

@@ -28,6 +28,12 @@ def info() -> None:
         click.echo(f"processor: {features}")
     except (ImportError, BackendError) as error:
         click.echo(f"C++ kernels: not loaded ({error})")
+    try:
+        from dssm.cuda import lib as cuda
+
+        click.echo(f"CUDA kernels: built for {cuda.architectures}")
+    except ImportError as error:
+        click.echo(f"CUDA kernels: not loaded ({error})")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none that torch can use"
     click.echo(f"GPU: {gpu}")
     asked = os.environ.get("DSSM_BACKEND")

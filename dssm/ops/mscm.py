@@ -59,7 +59,8 @@ def mscm(
     Under autocast all tensors are cast to the autocast dtype first.
     Differentiable with respect to x, weight, bias and attention.
     Backend cpu has kernels for k = 1 in float32, bfloat16 and float16, all summed in float32; float64, k > 1, and few
-    channels in float32 (dssm/cpu/mscm.py) are left to the reference, one convolution of torch's.
+    channels in float32 (dssm/cpu/mscm.py) are left to the reference, one convolution of torch's. Backend triton has
+    them for k = 1 in every dtype; on NVIDIA a product of float32 is three of tf32, or one where torch allows that.
     Raises InputError for wrong shapes, dtypes, an even k and unknown activations.
     """
     _check.tensor("x", x, dims=4, dtypes=_check.FLOATS)

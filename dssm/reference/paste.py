@@ -16,7 +16,7 @@ from dssm.reference.philox import PASTE, integer, philox
 KINDS = ("noise", "scar", "patch")
 NOISE, SCAR, PATCH = range(3)
 
-_STEPS = 32  # how often a threshold moves in search of the area asked for
+STEPS = 32  # how often a threshold moves in search of the area asked for
 
 
 def paste(
@@ -86,7 +86,7 @@ def noise_mask(noise: torch.Tensor, threshold: float, limits: tuple[int, int], c
     if least <= 1 and most >= noise[0:1].numel():
         return mask
     risen = torch.zeros_like(peak, dtype=torch.bool)
-    for _ in range(_STEPS):
+    for _ in range(STEPS):
         pixels = mask.sum((1, 2))
         large, small = pixels > most, (pixels < least) & ~risen
         wrong = (large | small).nonzero().squeeze(1)

@@ -109,16 +109,17 @@ class _Trainer:
             output = self.network(batch.images)
         terms = losses(output, batch, settings)
         loss = total(terms)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss.item()} at step {step + 1}; lower the setting rate, now {settings.rate:g}"
-            )
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(step, self.steps, settings)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+        values = torch.stack([loss, *terms.values()]).tolist()  # the only wait for the device
+        if not math.isfinite(values[0]):
+            raise InputError(
+                f"the loss is {values[0]} at step {step + 1}; lower the setting rate, now {settings.rate:g}"
+            )
+        return dict(zip(("loss", *terms), values, strict=True))
 
     def summary(self, state: Progress) -> dict[str, Any]:
         """The log's row of the epoch that ends with `state`."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dssm import backends
+from dssm.backends import INTERPRETED
 from dssm.errors import InputError
 from dssm.ops import component
 
@@ -78,13 +79,13 @@ def spiral(size: int) -> Tensor:
 def test_equals_the_oracles(
     size: tuple[int, int], density: float, connectivity: int, backend: str, generator: torch.Generator
 ) -> None:
-    masks = torch.rand(4, *size, generator=generator) < density
+    masks = torch.rand(1 if INTERPRETED else 4, *size, generator=generator) < density
     for mask, result in zip(masks, component(masks, connectivity=connectivity, backend=backend), strict=True):
         for oracle in (with_scipy, with_opencv, with_skimage):
             assert torch.equal(result, oracle(mask, connectivity))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=10 if INTERPRETED else 60, deadline=None)
 @given(
     size=st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(0, 140)),
     density=st.floats(0, 1),
@@ -135,6 +136,15 @@ def test_long_paths_stay_whole(mask: Tensor, connectivity: int, backend: str) ->
     expected = lonely.clone()
     expected[:, 0, 0] = False
     assert torch.equal(component(lonely, connectivity=connectivity, backend=backend), expected)
+
+
+@each_backend
+@pytest.mark.parametrize("mask", [snake(60, 290), spiral(75)], ids=["snake", "spiral"])
+def test_paths_that_cross_the_tiles_of_many_programs_stay_whole(mask: Tensor, backend: str) -> None:
+    """And two paths side by side stay apart."""
+    assert torch.equal(component(mask, backend=backend), mask)
+    rest = ~torch.nn.functional.pad(mask, (1, 1, 1, 1))
+    assert torch.equal(component(rest, connectivity=4, backend=backend)[0], with_scipy(rest[0], 4))
 
 
 @each_backend

@@ -25,6 +25,8 @@ from dssm.errors import BackendError
 ROOT = Path(__file__).parents[2]
 SHARED = {
     "",
+    "bind",
+    "block",
     "cpu",
     "gather",
     "launch",
@@ -114,6 +116,20 @@ def test_the_environment_chooses_the_backend(op: str, monkeypatch: pytest.Monkey
         call(op)
     if isinstance(backends.load(op, "cpu"), ModuleType):
         call(op, backend="cpu")  # the argument goes before the environment
+
+
+def test_the_environment_is_for_a_whole_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An op that the backend has no kernel for goes to another; as an argument that is an error."""
+    monkeypatch.setitem(backends._DEVICES, "cpu", ("cpu", "reference", "cuda"))
+    monkeypatch.setattr(backends, "_missing", lambda _: "")
+    monkeypatch.setattr(backends, "load", lambda op, name: f"no {op}" if name == "cuda" else ops)
+    monkeypatch.setenv("DSSM_BACKEND", "cuda")
+    assert backends.explain("hog", "cpu") == ("cpu", ["no hog"])
+    with pytest.raises(BackendError, match="'cuda' cannot run hog: no hog"):
+        backends.explain("hog", "cpu", "cuda")
+    monkeypatch.setattr(backends, "_missing", lambda _: "no driver")
+    with pytest.raises(BackendError, match="'cuda' cannot run hog"):
+        backends.explain("hog", "cpu")
 
 
 def test_auto_takes_the_fastest_and_logs_it_once(caplog: pytest.LogCaptureFixture) -> None:

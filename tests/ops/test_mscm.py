@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ Close = Callable[..., None]
 Attention = tuple[Tensor, Tensor, Tensor, Tensor]
 BACKENDS = backends.available("mscm", "cpu")
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
-kernel = pytest.mark.skipif("cpu" not in BACKENDS, reason="the extension is not built")
+KERNELS = [backend for backend in BACKENDS if backend != "reference"]
+each_kernel = pytest.mark.parametrize("backend", KERNELS)
 SIZES = [(2, 3, 1, 1), (1, 1, 5, 7), (3, 6, 8, 8), (2, 17, 13, 4), (0, 3, 8, 8)]
 
 
@@ -146,46 +148,57 @@ SHAPES = [
 ]
 
 
-@kernel
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("windows", [1, 4])
-@pytest.mark.parametrize("dilation", [1, 2, 9])
-@pytest.mark.parametrize(("activation", "attend"), [("sigmoid", True), ("relu", True), ("none", True), ("relu", False)])
+ENDS = [("sigmoid", True), ("relu", True), ("none", True), ("relu", False)]
+CASES = [("cpu", *case) for case in product(SHAPES, [1, 4], [1, 2, 9], ENDS) if "cpu" in BACKENDS]
+# Interpreted, a program takes milliseconds: several tiles along every axis, but few of them.
+CASES += [
+    ("triton", shape, windows, dilation, end)
+    for shape in [(2, 3, 45, 1, 1), (2, 20, 70, 5, 15), (3, 50, 2, 6, 7)]
+    for windows, dilation, end in zip([1, 4, 4, 1], [2, 1, 9, 2], ENDS, strict=True)
+    if "triton" in BACKENDS
+]
+
+
+@pytest.mark.parametrize(("backend", "shape", "windows", "dilation", "end"), CASES)
 def test_kernel_equals_the_reference_and_its_gradients(
+    backend: str,
     shape: tuple[int, ...],
     windows: int,
     dilation: int,
-    activation: str,
-    attend: bool,
+    end: tuple[str, bool],
     generator: torch.Generator,
     close: Close,
 ) -> None:
+    activation, attend = end
     batch, channels, out, height, width = shape
     tensors = [*case((batch, channels, height, width), windows, 1, generator, out=out)]
     if attend:
         tensors += attention_case(out, generator)
     grad = torch.randn(batch, out, height, width, generator=generator, dtype=torch.float64)
     grad /= (batch * height * width) ** 0.5
-    compare_gradients(tensors, grad, torch.float32, close, dilation=dilation, activation=activation)
+    compare_gradients(tensors, grad, torch.float32, backend, close, dilation=dilation, activation=activation)
 
 
-@kernel
+@each_kernel
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 def test_gradients_in_every_layout_and_dtype(
-    dtype: torch.dtype, activation: str, layout: Callable, generator: torch.Generator, close: Close
+    dtype: torch.dtype, activation: str, layout: Callable, backend: str, generator: torch.Generator, close: Close
 ) -> None:
     tensors = [*case((2, 5, 6, 7), 4, 1, generator, out=43), *attention_case(43, generator)]
     tensors[0] = layout(tensors[0])
     grad = torch.randn(2, 43, 6, 7, generator=generator, dtype=torch.float64) / 9
-    for shaped in (grad, layout(grad), grad.contiguous(memory_format=torch.channels_last)):
-        compare_gradients(tensors, shaped, dtype, close, activation=activation)
+    others = (grad, grad.contiguous(memory_format=torch.channels_last)) if backend != "triton" else ()
+    for shaped in (layout(grad), *others):
+        compare_gradients(tensors, shaped, dtype, backend, close, activation=activation)
 
 
-def compare_gradients(tensors: list[Tensor], grad: Tensor, dtype: torch.dtype, close: Close, **options: Any) -> None:
+def compare_gradients(
+    tensors: list[Tensor], grad: Tensor, dtype: torch.dtype, kernel: str, close: Close, **options: Any
+) -> None:
     """Result and gradients of the kernel in `dtype` beside those of the reference in float64, for the same numbers."""
     results = []
-    for computed, backend in ((dtype, "cpu"), (torch.float64, "reference")):
+    for computed, backend in ((dtype, kernel), (torch.float64, "reference")):
         leaves = [preserve(tensor, dtype, computed).requires_grad_() for tensor in tensors]
         x, weight, bias, *attention = leaves
         result = mscm(x, weight, bias, attention=tuple(attention) or None, backend=backend, **options)
@@ -205,7 +218,7 @@ def preserve(tensor: Tensor, rounded: torch.dtype, computed: torch.dtype) -> Ten
     return copy
 
 
-@kernel
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="the extension is not built")
 def test_the_number_of_threads_changes_nothing(generator: torch.Generator) -> None:
     """Here there is enough to do for several."""
     tensors = [*case((7, 40, 32, 32), 4, 1, generator, out=70), *attention_case(70, generator)]
@@ -220,15 +233,15 @@ def test_the_number_of_threads_changes_nothing(generator: torch.Generator) -> No
         assert all(torch.equal(one, other) for one, other in zip(results[0], others, strict=True))
 
 
-@kernel
+@each_kernel
 @pytest.mark.parametrize(("dtype", "low"), [(torch.float32, -95.0), (torch.float32, -200.0), (torch.float16, -14.0)])
 def test_a_scale_that_underflows_keeps_its_gradient(
-    dtype: torch.dtype, low: float, generator: torch.Generator, close: Close
+    dtype: torch.dtype, low: float, backend: str, generator: torch.Generator, close: Close
 ) -> None:
     """The map before the attention cannot be had back from the result then."""
     tensors = [*case((2, 3, 5, 4), 4, 1, generator, out=36), *attention_case(36, generator)]
     tensors[-1] = tensors[-1] * 0 + low
-    compare_gradients(tensors, torch.ones(2, 36, 5, 4, dtype=torch.float64), dtype, close)
+    compare_gradients(tensors, torch.ones(2, 36, 5, 4, dtype=torch.float64), dtype, backend, close)
 
 
 @each_backend
@@ -264,14 +277,14 @@ def problems(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@kernel
-@settings(max_examples=60, deadline=None, derandomize=True)
+@each_kernel
+@settings(max_examples=10 if backends.INTERPRETED else 60, deadline=None, derandomize=True)
 @given(problem=problems())
-def test_fuzz(problem: dict[str, Any]) -> None:
+def test_fuzz(problem: dict[str, Any], backend: str) -> None:
     """The kernel beside the reference in float64 wherever that is finite, and not finite where it is not."""
     dtype = problem["x"].dtype
     numbers = {name: to(value, dtype) for name, value in problem.items()}
-    actual = mscm(**numbers, backend="cpu")
+    actual = mscm(**numbers, backend=backend)
     expected = mscm(**{name: to(value, torch.float64) for name, value in numbers.items()}, backend="reference")
     tolerance = {torch.float32: (1e-5, 2e-5), torch.bfloat16: (1.6e-2, 2e-2), torch.float16: (2e-3, 2e-3)}[dtype]
     limit = torch.finfo(dtype).max
@@ -295,10 +308,11 @@ def to(value: Any, dtype: torch.dtype) -> Any:
 )
 def test_gradcheck(windows: int, k: int, activation: str, backend: str, generator: torch.Generator) -> None:
     arguments = [tensor.requires_grad_() for tensor in case((1, 1, 3, 4), windows, k, generator, out=2)]
-    torch.autograd.gradcheck(lambda *a: mscm(*a, activation=activation, backend=backend), arguments)
+    fast = backend == "triton"  # interpreted, a launch takes 10 ms
+    torch.autograd.gradcheck(lambda *a: mscm(*a, activation=activation, backend=backend), arguments, fast_mode=fast)
     arguments += [tensor.requires_grad_() for tensor in attention_case(2, generator)]
     torch.autograd.gradcheck(
-        lambda *a: mscm(*a[:3], activation=activation, attention=a[3:], backend=backend), arguments
+        lambda *a: mscm(*a[:3], activation=activation, attention=a[3:], backend=backend), arguments, fast_mode=fast
     )
 
 

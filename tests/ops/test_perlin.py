@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dssm import backends
+from dssm.backends import INTERPRETED
 from dssm.errors import InputError
 from dssm.ops import perlin
 from dssm.reference.philox import GRADIENT, SHAPE, integer, philox, uniform
@@ -73,7 +74,7 @@ def test_backends_agree(size: tuple[int, int], backend: str) -> None:
         torch.testing.assert_close(perlin(index, size, seed=seed, backend=backend), expected, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=8 if INTERPRETED else 40, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 140)),
     lowest=st.integers(0, 12),
