@@ -79,7 +79,7 @@ MUTANTS = [
     Mutant("hog", "float32 contiguous skimage", "hog_backward.py", "m_pixel & (y > 0))", "m_pixel)", "bounds"),
     Mutant(
         *("hog", "float32 contiguous skimage", "hog_backward.py"),
-        "tl.store(p_steps + batch.to(tl.int64) * height * width, back_x",
+        "tl.store(p_steps + tl.cast(batch, tl.int64) * height * width, back_x",
         "tl.store(p_steps, back_x",
         "uninitialised",
     ),
@@ -102,6 +102,8 @@ MUTANTS = [
         "paste", "float32 contiguous kinds", "paste.py", "inside & noisy, inside & ~noisy", "inside, inside", "result"
     ),
     Mutant("perlin", "48x48 rotated", "perlin.py", "mask=(y < height) & (x < width))", "mask=y < height)", "barrier"),
+    Mutant("region", "47x97", "region.py", "p_area + root, mask=m_run", "p_area + node, mask=m_run", "result"),
+    Mutant("region", "47x97", "region.py", "mask=m_word[:, None] & (x < width))", "mask=m_word[:, None])", "race"),
     Mutant("perlin", "48x48 rotated", "perlin.py", "- 0.5) * (_PI", "- 0.25) * (_PI", "result"),
 ]
 
