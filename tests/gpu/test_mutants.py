@@ -103,7 +103,7 @@ MUTANTS = [
     ),
     Mutant("perlin", "48x48 rotated", "perlin.py", "mask=(y < height) & (x < width))", "mask=y < height)", "barrier"),
     Mutant("region", "47x97", "region.py", "p_area + root, mask=m_run", "p_area + node, mask=m_run", "result"),
-    Mutant("region", "47x97", "region.py", "mask=m_word[:, None] & (x < width))", "mask=m_word[:, None])", "race"),
+    Mutant("region", "47x97", "region.py", "mask=m_word[:, None] & (x < width))", "mask=m_word[:, None])", "duplicate"),
     Mutant("perlin", "48x48 rotated", "perlin.py", "- 0.5) * (_PI", "- 0.25) * (_PI", "result"),
 ]
 
