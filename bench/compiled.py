@@ -56,18 +56,20 @@ class HostSyncError(AssertionError):
     """A wrapper waits for the device."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Launch:
-    """A kernel as a wrapper launched it, compiled for a target."""
+    """A kernel as a wrapper, of the forward pass or of the backward, launched it, compiled for a target."""
 
     kernel: str
     grid: tuple[int, ...]
     compiled: Any
+    backward: bool = False
 
     def report(self) -> dict[str, Any]:
         """What its compilers said of it: registers and bytes spilled per thread, bytes of shared memory per program."""
         metadata = self.compiled.metadata
-        report = {"kernel": self.kernel, "grid": self.grid, "warps": metadata.num_warps, "shared": metadata.shared}
+        report = {"kernel": self.kernel, "backward": self.backward, "grid": self.grid}
+        report |= {"warps": metadata.num_warps, "shared": metadata.shared}
         if "amdgcn" in self.compiled.asm:
             return {**report, **_amd(self.compiled.asm["amdgcn"])}
         return {**report, "registers": metadata.registers, "spills": metadata.spills, **metadata.sass}
@@ -84,7 +86,7 @@ def dry(target: str) -> Iterator[list[Launch]]:
         stack.enter_context(_active(_Driver(target)))
         stack.enter_context(patch.object(JITFunction, "run", _compiling(JITFunction.run, launches)))
         stack.enter_context(patch.object(CUDABackend, "make_cubin", _telling(CUDABackend.make_cubin)))
-        stack.enter_context(patch.object(backends, "choose", lambda op, *_: ("triton", _on_the_device(op))))
+        stack.enter_context(patch.object(backends, "choose", lambda op, *_: ("triton", _on_the_device(op, launches))))
         yield launches
 
 
@@ -180,14 +182,31 @@ class _Pointer:
         return int(self._bytes)
 
 
-def _on_the_device(op: str) -> SimpleNamespace:
+def _on_the_device(op: str, launches: list[Launch]) -> SimpleNamespace:
     """The wrappers of an op, which see tensors without memory for CPU tensors, and return zeros."""
     module = backends.load(op, "triton")
-    names = [name for name in (op, f"{op}_backward") if hasattr(module, name)]
-    return SimpleNamespace(**{name: faked(getattr(module, name)) for name in names})
+    wrappers = {op: faked(getattr(module, op))}
+    if backward := getattr(module, f"{op}_backward", None):
+        wrappers[f"{op}_backward"] = _marking(faked(backward), launches)
+    return SimpleNamespace(**wrappers)
+
+
+def _marking(wrapper: Callable, launches: list[Launch]) -> Callable:
+    """The wrapper, whose launches are marked as the backward pass's."""
+
+    def marking(*arguments: Any) -> Any:
+        first = len(launches)
+        result = wrapper(*arguments)
+        for launch in launches[first:]:
+            launch.backward = True
+        return result
+
+    return marking
 
 
 def faked(wrapper: Callable) -> Callable:
+    """A wrapper that takes CPU tensors, sees tensors without memory, and returns zeros."""
+
     def faked(*arguments: Any) -> Any:
         with _NoWaiting():
             result = wrapper(*tree_map_only(Tensor, _fake, arguments))

@@ -180,7 +180,7 @@ def write_docs(root: Path, counts: list[Count]) -> None:
 
 
 def draw(counts: list[Count], path: Path) -> None:
-    """Attainable float32 operations over operations per byte, and a line where each op stands."""
+    """Attainable float32 operations over operations per byte, and a line where each op's first case stands."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -190,11 +190,14 @@ def draw(counts: list[Count], path: Path) -> None:
     axes = figure.subplots()
     intensities = [2.0**exponent for exponent in range(-4, 11)]
     for name, gpu in GPUS.items():
-        axes.plot(intensities, [min(gpu.float32, gpu.bandwidth * x) / 1e12 for x in intensities], label=name)
-    for count in counts:
+        points = sorted([*intensities, gpu.float32 / gpu.bandwidth])
+        axes.plot(points, [min(gpu.float32, gpu.bandwidth * x) / 1e12 for x in points], label=name)
+    first = {count.op: count for count in reversed(counts)}
+    for place, count in enumerate(first.values()):
         intensity = max(sum(count.operations.values()) / count.least, intensities[0])
         axes.axvline(intensity, color="0.8", linewidth=1, zorder=0)
-        axes.text(intensity, 0.011, f"{count.op} {count.case}", rotation=90, fontsize=6, va="bottom", ha="right")
+        height = 0.011 * 1.3**place  # none covers another
+        axes.text(intensity, height, f"{count.op} {count.case}", fontsize=7, va="bottom", ha="left")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_ylim(0.01, 300)

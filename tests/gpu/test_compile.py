@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = "from dssm.cli.bench import module; module('compiled').main()"
 EVERYDAY = ("sm_80", "sm_90", "gfx942")
 # Launches of a forward pass; the kernels are fused so far that an image goes through the GPU's memory once.
-LAUNCHES = {"blend": 1, "hog": 1, "mahalanobis": 1, "mscm": 1, "paste": 3, "perlin": 1}
+# The attention of mscm waits for the mean of its whole map; without attention, "plain", one launch is all.
+LAUNCHES = {"blend": 1, "hog": 1, "mahalanobis": 1, "mscm": 3, "paste": 3, "perlin": 1}
 PRODUCTS = ("mahalanobis", "mscm")
 
 budget, cases = module("budget"), module("cases")
@@ -76,8 +77,9 @@ def test_grids_have_one_axis(report: list[dict[str, Any]]) -> None:
 
 
 def test_launches_are_few(report: list[dict[str, Any]]) -> None:
-    forward = Counter((row["op"], row["case"]) for row in report if "_bwd_" not in row["kernel"])
-    assert [case for case, count in forward.items() if count > LAUNCHES.get(case[0], 4)] == []
+    forward = Counter((row["op"], row["case"]) for row in report if not row["backward"])
+    for (op, case), count in forward.items():
+        assert count <= (1 if case.endswith(" plain") else LAUNCHES.get(op, 4)), f"{count} launches of {op} {case}"
 
 
 @pytest.mark.parametrize("target", budget.TARGETS)
@@ -88,7 +90,7 @@ def test_nothing_is_spilled(report: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("target", budget.TARGETS)
 def test_products_use_tensor_cores(report: list[dict[str, Any]]) -> None:
     """In every case of these ops, some kernel of the forward pass."""
-    products = budget.by_case([row for row in report if row["op"] in PRODUCTS and "_bwd_" not in row["kernel"]])
+    products = budget.by_case([row for row in report if row["op"] in PRODUCTS and not row["backward"]])
     assert [case for case, rows in products.items() if not any(row["mma"] for row in rows)] == []
 
 

@@ -58,6 +58,53 @@ MUTANTS = [
     Mutant("blend", "float64 contiguous", "blend.py", "tl.float64 if dtype == tl.float64 else ", "", "result"),
     Mutant("blend", "float16 contiguous", "blend.py", "weight * b_grad, b_grad)", "b_grad, b_grad)", "result"),
     Mutant("blend", "float16 contiguous", "blend.py", "p_grad += s_grad_c", "p_grad += s_grad_x", "result"),
+    Mutant("augment", "contiguous", "augment.py", "(tl.uint8), mask=m_pixel)", "(tl.uint8), mask=place >= 0)", "race"),
+    Mutant("augment", "contiguous", "augment.py", "(channels == 3):", "(channels == 4):", "result"),
+    Mutant("augment", "contiguous", "augment.py", "mask=m_inner, other=0", "mask=m_pixel, other=0", "bounds"),
+    Mutant(
+        *("component", "47x97 8", "component.py"),
+        "tl.load(p_mask, mask=m_word[:, None] & (x < width), other=0)",
+        "tl.load(p_mask, mask=m_word[:, None], other=0)",
+        "bounds",
+    ),
+    Mutant("component", "47x97 8", "component.py", "if first == 0:", "if first >= 0:", "race"),
+    Mutant(
+        *("component", "47x97 8", "component_runs.py"),
+        'tl.atomic_min(p_parent + high, low, mask=m_open, sem="relaxed")',
+        "tl.load(p_parent + high, mask=m_open, other=0)",
+        "result",
+    ),
+    Mutant("covariance", "float32 shared", "covariance.py", "m_x = (point < points)", "m_x = (point >= 0)", "bounds"),
+    Mutant("covariance", "float32 shared", "covariance.py", "axis=0) / points", "axis=0) / (points + 1)", "result"),
+    Mutant("hog", "float32 contiguous skimage", "hog_backward.py", "m_pixel & (y > 0))", "m_pixel)", "bounds"),
+    Mutant(
+        *("hog", "float32 contiguous skimage", "hog_backward.py"),
+        "tl.store(p_steps + tl.cast(batch, tl.int64) * height * width, back_x",
+        "tl.store(p_steps, back_x",
+        "uninitialised",
+    ),
+    Mutant("hog", "float32 contiguous skimage", "hog_backward.py", "earned -= ", "earned += ", "result"),
+    Mutant("hog", "float32 contiguous opencv", "hog_votes.py", "(BINS / _PI) - 0.5", "(BINS / _PI)", "result"),
+    Mutant(
+        *("mahalanobis", "float32 contiguous shared", "mahalanobis.py"), "b_x - b_mean,", "b_x + 0 * b_mean,", "result"
+    ),
+    Mutant(
+        *("mahalanobis", "float32 contiguous shared", "mahalanobis.py"),
+        "row * s_whiten_k, mask=m_channel[:, None] & m_row",
+        "row * s_whiten_k, mask=(channel >= 0)[:, None] & m_row",
+        "bounds",
+    ),
+    Mutant("mscm", "float32 contiguous", "mscm_map.py", "(tap // 2 * 2 - 1)", "(tap % 2 * 2 - 1)", "result"),
+    Mutant("mscm", "float32 contiguous", "mscm_map.py", "m_seen = (row >= 0) & ", "m_seen = ", "bounds"),
+    Mutant("paste", "float32 contiguous", "paste_noise.py", "p_peak + tl.program_id(0),", "p_peak + i_sample,", "race"),
+    Mutant("paste", "float32 contiguous", "paste_noise.py", "word, mask=row < height)", "word)", "race"),
+    Mutant(
+        "paste", "float32 contiguous kinds", "paste.py", "inside & noisy, inside & ~noisy", "inside, inside", "result"
+    ),
+    Mutant("perlin", "48x48 rotated", "perlin.py", "mask=(y < height) & (x < width))", "mask=y < height)", "barrier"),
+    Mutant("region", "47x97", "region.py", "p_area + root, mask=m_run", "p_area + node, mask=m_run", "result"),
+    Mutant("region", "47x97", "region.py", "mask=m_word[:, None] & (x < width))", "mask=m_word[:, None])", "duplicate"),
+    Mutant("perlin", "48x48 rotated", "perlin.py", "- 0.5) * (_PI", "- 0.25) * (_PI", "result"),
 ]
 
 
