@@ -20,7 +20,7 @@ def component(mask: Tensor, connectivity: int) -> Tensor:
     _, height, width = mask.shape
     out = torch.empty_like(mask, memory_format=torch.contiguous_format)
     word, parent, _, best = label(mask, connectivity)
-    launch(_component_keep_fwd_kernel, programs(mask), word, parent, best, out, height, width, WORDS=WORDS)
+    launch(_component_keep_fwd_kernel, programs(mask), word, parent, best, out, height, width, warps=8, WORDS=WORDS)
     return out
 
 

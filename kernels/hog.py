@@ -107,7 +107,7 @@ def _blocks(
         SPREAD=_power(bins),
         CELL=tuple(cell),
         BLOCK=tuple(block),
-        warps=_WARPS,
+        warps=_WARPS if grad is None else _WARPS // 2,
     )
 
 

@@ -24,11 +24,12 @@ def pixels_backward(
 ) -> Tensor:
     """(B, D), (B, C, H, W) -> (B, C, H, W), of the dtype of the first."""
     batch, channels, height, width = image.shape
-    programs = batch * tiles(height * width, _BLOCK)
+    exact = by_blocks.dtype == torch.float64
+    pixels = _BLOCK >> 3 * exact
+    programs = batch * tiles(height * width, pixels)
     steps = by_blocks.new_empty(2, batch, height, width)  # gradients of dy and dx
     chosen = torch.empty(batch, height, width, dtype=torch.int32, device=image.device)  # the channel that voted
     out = by_blocks.new_empty(image.shape)
-    exact = by_blocks.dtype == torch.float64
     launch(
         _hog_votes_bwd_kernel,
         programs,
@@ -40,7 +41,7 @@ def pixels_backward(
         BINS=bins,
         CELL=tuple(cell),
         BLOCK=tuple(block),
-        PIXELS=_BLOCK,
+        PIXELS=pixels,
         warps=8,
     )
     launch(
@@ -50,7 +51,7 @@ def pixels_backward(
         EXACT=exact,
         WIDE=wide(image),
         SQRT=sqrt,
-        PIXELS=_BLOCK,
+        PIXELS=pixels,
         warps=8,
     )
     return out

@@ -120,7 +120,7 @@ def _draw(
         *(index, kind, noise, word, parent, node_area, peak, mask, weight, shape, gain),
         *(index.stride(0), kind.stride(0), programs, channels, height, width),
         *(seed, threshold, *alpha_bounds(alpha), *area_bounds(area, height, width)),
-        warps=16,
+        warps=8,
         CONNECTIVITY=connectivity,
         GAINS=triton.next_power_of_2(tiles(channels, 4)),
         WORDS=_WORDS,
