@@ -8,13 +8,13 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
-.PHONY: help demo test sanitize gpu-checks gpu-budget roofline bench bench-docs gpu-day check clean
+.PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-budget roofline bench bench-docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
 	@echo "make sanitize  run the tests of the ops on kernels built with the compiler's checks"
-	@echo "make gpu-checks  check the GPU kernels for every target, without a GPU; TRITON=3.7.1 takes that release"
+	@echo "make gpu-checks  check the GPU kernels thoroughly, without a GPU, half an hour; TRITON=3.7.1 takes that release"
 	@echo "make gpu-budget  rewrite what their machine code may take; make roofline  rewrite docs/roofline.*"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
 	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
@@ -28,9 +28,16 @@ demo: $(VENV)/.demo
 	@echo "heat maps: runs/demo/evaluation/heatmaps.png"
 
 # adeval is a published AUPRO to compare with; what it depends on would put a second OpenCV beside the headless one.
+# Two runs at once, each printed when it is done.
 test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs=2 --output-sync=target test-all-but-gpu test-gpu
+
+test-all-but-gpu:
+	$(BIN)/python -m pytest --ignore=tests/gpu
+
+test-gpu:
+	$(BIN)/python -m pytest tests/gpu
 
 # All levels and wide vectors, or CHECKS="avx2 wide".
 sanitize: $(VENV)/.test
@@ -39,7 +46,7 @@ sanitize: $(VENV)/.test
 # With TRITON, another release than the one that is installed, put before it.
 gpu-checks: $(VENV)/.test
 	$(if $(TRITON),$(BIN)/pip install --quiet --no-deps --upgrade --target build/triton-$(TRITON) triton==$(TRITON))
-	PYTHONPATH=$(if $(TRITON),$(abspath build/triton-$(TRITON))) $(BIN)/python -m pytest tests/gpu --all-targets
+	PYTHONPATH=$(if $(TRITON),$(abspath build/triton-$(TRITON))) $(BIN)/python -m pytest tests/gpu --thorough
 
 gpu-budget: $(VENV)/.test
 	$(BIN)/python -m dssm.bench.budget

@@ -34,6 +34,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.op} {self.name}"
 
+    @property
+    def usual(self) -> bool:
+        """Bytes or float32, contiguous: what is compiled every day, where compiling all takes many minutes."""
+        return not {"float64", "float16", "bfloat16", "channels_last"} & set(self.name.split())
+
     def run(self, backend: str) -> list[Tensor]:
         """The results, then the gradients of all tensors that have one; of tensors of the case's own memory layout."""
         leaves: list[Tensor] = []

@@ -90,11 +90,11 @@ def dry(target: str) -> Iterator[list[Launch]]:
         yield launches
 
 
-def report(target: str, ops: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per launch of every case of the ops."""
+def report(target: str, ops: Sequence[str], usual: bool = False) -> list[dict[str, Any]]:
+    """A row per launch of every case, or every usual case, of the ops."""
     rows = []
     for op in ops:
-        for case in cases.of(op):
+        for case in [case for case in cases.of(op) if case.usual or not usual]:
             with dry(target) as launches:
                 case.run("triton")
             rows += [{"target": target, "op": op, "case": case.name, **launch.report()} for launch in launches]
@@ -265,10 +265,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dssm.bench.compiled", description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="+", choices=TARGETS)
     parser.add_argument("--op", action="append", help="only this op; repeatable")
+    parser.add_argument("--usual", action="store_true", help="only bytes and float32, contiguous")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     use_own_cache()
-    rows = [row for target in options.targets for row in report(target, options.op or cases.kernel_ops())]
+    rows = [
+        row for target in options.targets for row in report(target, options.op or cases.kernel_ops(), options.usual)
+    ]
     options.out.write_text(json.dumps(rows, indent=1))
 
 

@@ -24,7 +24,7 @@ ferry = module("ferry")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", help="leave out the tests that run for another backend than this one")
     parser.addoption("--guard", action="store_true", help="check every access of Triton's interpreter (bench/guard.py)")
-    parser.addoption("--all-targets", action="store_true", help="compile GPU kernels for every target, not for three")
+    parser.addoption("--thorough", action="store_true", help="check GPU kernels for every target, with every test")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,10 +20,10 @@ from dssm.cli.bench import module
 triton = pytest.importorskip("triton")
 ROOT = Path(__file__).parents[2]
 COMMAND = "from dssm.cli.bench import module; module('compiled').main()"
-EVERYDAY = ("sm_80", "sm_90", "gfx942")
+EVERYDAY = ("sm_80", "sm_90")
 # Launches of a forward pass; the kernels are fused so far that an image goes through the GPU's memory once.
 # The attention of mscm waits for the mean of its whole map; without attention, "plain", one launch is all.
-LAUNCHES = {"blend": 1, "hog": 1, "mahalanobis": 1, "mscm": 3, "paste": 3, "perlin": 1}
+LAUNCHES = {"augment": 5, "blend": 1, "hog": 1, "mahalanobis": 1, "mscm": 3, "paste": 3, "perlin": 1}
 PRODUCTS = ("mahalanobis", "mscm")
 
 budget, cases = module("budget"), module("cases")
@@ -35,17 +35,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def wanted(config: pytest.Config) -> list[str]:
-    return list(module("compiled").TARGETS if config.getoption("--all-targets") else EVERYDAY)
+    return list(module("compiled").TARGETS if config.getoption("--thorough") else EVERYDAY)
 
 
 @pytest.fixture(scope="module")
 def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future]]:
     """A process per target, two at a time."""
     folder = tmp_path_factory.mktemp("compiled")
+    everything = request.config.getoption("--thorough")
 
     def compile_for(target: str) -> list[dict[str, Any]]:
         out = folder / f"{target}.json"
-        command = [sys.executable, "-c", COMMAND, target, "--out", str(out)]
+        command = [sys.executable, "-c", COMMAND, target, "--out", str(out), *([] if everything else ["--usual"])]
         done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == 0, done.stdout[-5000:]
         return json.loads(out.read_text())
@@ -100,6 +101,6 @@ def test_the_budget_is_kept(report: list[dict[str, Any]], target: str) -> None:
     if committed["triton"] != triton.__version__:
         pytest.skip(f"the budget is that of Triton {committed['triton']}, this is {triton.__version__}")
     actual, expected = budget.by_case(report), budget.by_case(committed["rows"], target)
-    assert actual.keys() == expected.keys(), "the cases changed; run: python -m dssm.bench.budget"
+    assert actual.keys() <= expected.keys(), "the cases changed; run: python -m dssm.bench.budget"
     excess = {case: budget.excess(expected[case], rows) for case, rows in actual.items()}
     assert {case: found for case, found in excess.items() if found} == {}

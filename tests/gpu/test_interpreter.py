@@ -34,9 +34,10 @@ def interpret(*arguments: str) -> None:
 
 
 @pytest.mark.parametrize("op", module("cases").kernel_ops())
-def test_an_op_passes_its_tests(op: str) -> None:
+def test_an_op_passes_its_tests(op: str, pytestconfig: pytest.Config) -> None:
+    """Those on arbitrary shapes, strides and dtypes; all of them, a quarter of an hour for all ops, with --thorough."""
     fuzz = f"tests/ops/test_fuzz.py::test_the_kernel_equals_the_reference[{op}-triton]"
-    interpret(f"tests/ops/test_{op}.py", fuzz)
+    interpret(fuzz, *([f"tests/ops/test_{op}.py"] if pytestconfig.getoption("--thorough") else []))
 
 
 def test_the_guard_and_its_mutants_pass_theirs() -> None:
