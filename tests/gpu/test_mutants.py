@@ -44,7 +44,7 @@ class Mutant:
 MUTANTS = [
     Mutant("blend", "float32 contiguous", "blend.py", "place < height * width", "place <= height * width", "race"),
     Mutant("blend", "float32 contiguous", "blend.py", "mask=inside, other=0)  #", "mask=inside)  #", "other"),
-    Mutant("blend", "float32 contiguous", "blend.py", "p_image += s_image_c", "p_image += 2 * s_image_c", "bounds"),
+    Mutant("blend", "float32 contiguous", "blend.py", "p_image += s_image_c", "p_image += 9999 * s_image_c", "bounds"),
     Mutant("blend", "float32 contiguous", "blend.py", "p_out += i_sample * channels *", "p_out += i_sample *", "race"),
     Mutant("blend", "float32 contiguous", "blend.py", "p_sums + tl.program_id(0),", "p_sums + i_sample,", "race"),
     Mutant(
