@@ -301,7 +301,10 @@ def test_gradients_of_the_kernel_are_those_of_the_reference(
             pasted = paste(*inputs, INDEX, seed=4, kind=MIXED, area=area, backend=chosen)[0]
             results.append(torch.autograd.grad(pasted, inputs, grad.to(memory_format=layout)))
         for ours, theirs in zip(*results, strict=True):
-            close(ours, theirs)
+            if dtype in (torch.bfloat16, torch.float16):
+                close(ours, theirs)  # what several pixels of a scar add up to is rounded in another order
+            else:
+                torch.testing.assert_close(ours, theirs)
 
 
 @options(max_examples=3 if INTERPRETED else 30, deadline=None)
