@@ -71,11 +71,6 @@ def excess(sound: list[dict[str, Any]], broken: list[dict[str, Any]]) -> set[str
     return {found.partition(":")[0] for found in budget.excess(sound, broken)}
 
 
-@pytest.fixture(autouse=True)
-def _cache() -> None:
-    compiled.use_own_cache()
-
-
 FLOATS = torch.zeros(8192)
 
 
