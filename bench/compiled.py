@@ -10,34 +10,26 @@ that a user's GPU would call, with the specialisation, options and grid of the l
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
-import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
-import triton
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
-from triton.backends.nvidia.compiler import CUDABackend
 
 from dssm import backends
 
-from . import cases, sass
+from . import cases
 from .capture import TARGETS, Launch, capturing
-
-DISASSEMBLED = (80, 90)  # the others would say no more, and take long
+from .kept import keeping
 
 
 class HostSyncError(AssertionError):
@@ -68,11 +60,11 @@ def dry(target: str) -> Iterator[list[DryLaunch]]:
     Their results are zeros.
     """
     launches: list[DryLaunch] = []
-    with ExitStack() as stack:
-        stack.enter_context(_own_cache())
-        stack.enter_context(capturing(target, lambda launch: launches.append(DryLaunch(launch))))
-        stack.enter_context(patch.object(CUDABackend, "make_cubin", _telling(CUDABackend.make_cubin)))
-        stack.enter_context(patch.object(backends, "choose", lambda op, *_: ("triton", _on_the_device(op, launches))))
+    with (
+        keeping(),
+        capturing(target, lambda launch: launches.append(DryLaunch(launch))),
+        patch.object(backends, "choose", lambda op, *_: ("triton", _on_the_device(op, launches))),
+    ):
         yield launches
 
 
@@ -85,20 +77,6 @@ def report(target: str, ops: Sequence[str], usual: bool = False) -> list[dict[st
                 case.run("triton")
             rows += [{"target": target, "op": op, "case": case.name, **launch.report()} for launch in launches]
     return rows
-
-
-@contextmanager
-def _own_cache() -> Iterator[None]:
-    """What something else compiled, or an older version of this file, lacks what is kept here of a kernel."""
-    with triton.knobs.cache.scope():
-        triton.knobs.cache.dir = os.path.join(triton.knobs.cache.home_dir, ".triton", f"dssm-{_version()}")
-        yield
-
-
-@cache
-def _version() -> str:
-    files = (Path(str(module.__file__)) for module in (sass, sys.modules[__name__]))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 class _NoWaiting(TorchDispatchMode):
@@ -160,22 +138,6 @@ def _fake(tensor: Tensor) -> Tensor:
     reach = tensor.untyped_storage().nbytes() // tensor.element_size()
     memory = torch.empty(reach, dtype=tensor.dtype, device="meta")
     return memory.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-
-
-def _telling(original: Callable) -> Callable:
-    """The last step of compiling, which also keeps what is said of the result, so that Triton's cache keeps it too."""
-
-    def make_cubin(backend: Any, source: str, metadata: dict, *rest: Any) -> bytes:
-        with triton.knobs.nvidia.scope(), redirect_stdout(io.StringIO()) as log:
-            triton.knobs.nvidia.dump_ptxas_log = True
-            cubin = original(backend, source, metadata, *rest)
-        said = log.getvalue()
-        metadata["registers"] = int(re.findall(r"Used (\d+) registers", said)[0])
-        metadata["spills"] = sum(map(int, re.findall(r"(\d+) bytes spill", said)))
-        metadata["sass"] = sass.count(cubin) if backend.target.arch in DISASSEMBLED else {}
-        return cubin
-
-    return make_cubin
 
 
 def _amd(assembly: str) -> dict[str, int]:
