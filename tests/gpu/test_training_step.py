@@ -16,11 +16,19 @@ from torch import Tensor
 from dssm import Detector, backends
 from dssm.cli.bench import module
 from dssm.data import load_textures
-from dssm.model import Network
+from dssm.model import Network, backbone, network, segmenter
+from dssm.scores import scorer
 from dssm.settings import Settings, preset
 from dssm.training import train
 
 guard, interpreter = module("guard"), module("interpreter")
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sixteenth of the products in the last stage, which the interpreter takes minutes for."""
+    for module in (backbone, network, segmenter, scorer):
+        monkeypatch.setattr(module, "WIDTHS", (64, 64, 64, 128))
 
 
 @contextmanager
@@ -51,17 +59,16 @@ def near(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 def step(images: Tensor, settings: Settings) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The losses of one step, and the gradients of all weights."""
     torch.manual_seed(settings.seed)
-    network = Network(settings)
-    textures = load_textures("builtin", tuple(images.shape[2:]))
-    (row,) = train(network, images, textures, settings, progress=False)
+    model = Network(settings)
+    textures = load_textures("builtin", (64, 64))
+    (row,) = train(model, images, textures, settings, progress=False)
     losses = {name: row[name] for name in ("loss", "classify", "regress", "segment") if name in row}
-    return losses, {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+    return losses, {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("name", ["paper", "quick"])
-def test_a_training_step_is_that_of_the_reference(name: str, surfaces: Tensor) -> None:
+def test_a_training_step_is_that_of_the_reference(surfaces: Tensor) -> None:
     images = surfaces[:2]
-    settings = preset(name).replace(size=(64, 64), batch=2 * len(images), epochs=1, precision="float32")
+    settings = preset("quick").replace(size=(64, 64), batch=2 * len(images), epochs=1, precision="float32")
     with backend("triton") as kernels:
         losses, grads = step(images, settings)
     with backend("reference") as others:
@@ -90,7 +97,7 @@ def test_a_detector_is_that_of_the_reference(surfaces: Tensor) -> None:
     with backend("reference"):
         expected_thresholds, expected = fitted()
     assert ops_of(kernels) == {"covariance", "mahalanobis"}
-    assert thresholds == pytest.approx(expected_thresholds, rel=1e-5)
+    assert thresholds == pytest.approx(expected_thresholds, rel=1e-5, abs=1e-5)  # one lies near 0, of maps around it
     for ours, theirs in zip(predictions, expected, strict=True):
         assert ours.score == pytest.approx(theirs.score, rel=1e-5)
         near(torch.from_numpy(ours.map), torch.from_numpy(theirs.map), 1e-5)
