@@ -11,17 +11,32 @@ import torch
 
 from dssm.cli.bench import module
 
+from .installed import planted
+from .mutants import ROOT
+from .mutants.kernels import WASTE
+
 cases, roofline = module("cases"), module("roofline")
-DOCS = Path(__file__).parents[2] / "docs"
 THRIFTY = sorted({"blend", "hog", "paste"} & set(cases.kernel_ops()))
+
+
+def count(op: str) -> roofline.Count:
+    """Of one image of 3 x 256 x 256 float32: a batch of them moves as many for each."""
+    case, factor = next(subject for subject in roofline.subjects(op) if subject[0].name.startswith("float32"))
+    assert factor == roofline.IMAGES
+    return roofline.count(case)
 
 
 @pytest.mark.parametrize("op", THRIFTY)
 def test_bytes_moved_are_near_the_least(op: str) -> None:
-    """On one image of 3 x 256 x 256 float32: a batch of them moves as many for each."""
-    case = next(case for case in cases.of(op, batch=1) if case.name.startswith("float32 contiguous"))
-    count = roofline.count(case)
-    assert count.least <= count.moved <= 1.5 * count.least
+    found = count(op)
+    assert found.least <= found.moved <= 1.5 * found.least
+
+
+@pytest.mark.parametrize("op", WASTE)
+def test_mutants_are_caught(op: str, tmp_path: Path) -> None:
+    with planted(WASTE[op], tmp_path):
+        found = count(op)
+    assert found.moved > 1.5 * found.least
 
 
 def test_bytes_operations_and_bounds_of_a_small_blend() -> None:
@@ -36,6 +51,6 @@ def test_bytes_operations_and_bounds_of_a_small_blend() -> None:
     assert count.bound("H100 SXM") == max(count.least / 3350e9, count.operations["float32"] / 66.9e12)
 
 
-def test_the_documents_are_of_these_ops() -> None:
-    rows = json.loads((DOCS / "roofline.json").read_text())["counts"]
-    assert {row["op"] for row in rows} == set(cases.kernel_ops()), "run: make roofline"
+def test_the_documents_are_of_these_kernels() -> None:
+    written = json.loads((ROOT / "docs" / "roofline.json").read_text())["counts"]
+    assert {row["op"] for row in written} == set(cases.kernel_ops()), "run: make roofline"
