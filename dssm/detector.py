@@ -31,8 +31,8 @@ from dssm.data import (
 )
 from dssm.errors import InputError
 from dssm.files import FACTS, TENSORS
-from dssm.metrics import evaluate_scores
 from dssm.methods import Method
+from dssm.metrics import evaluate_scores
 from dssm.scores import conformal_threshold
 from dssm.settings import Settings, preset
 from dssm.training import train

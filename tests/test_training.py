@@ -34,6 +34,10 @@ def method(settings: Settings) -> DSSM:
     return DSSM(settings)
 
 
+def weights(trained: DSSM) -> list[Tensor]:
+    return list(trained.network.state_dict().values())
+
+
 def test_a_batch_holds_images_and_their_pasted_twins(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     batch = make_batch(surfaces[:6], textures, torch.arange(6), tiny)
     assert torch.equal(batch.images[:6], surfaces[:6])
@@ -84,10 +88,7 @@ def test_the_seed_fixes_the_weights(surfaces: Tensor, textures: Tensor, tiny: Se
     train(first, surfaces, textures, progress=False)
     torch.manual_seed(99)  # the caller's generator must not matter
     train(second, surfaces, textures, progress=False)
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
     torch.manual_seed(5)
     train(first, surfaces, textures, progress=False)
     assert torch.equal(torch.random.get_rng_state(), before)  # and is left alone
@@ -115,7 +116,7 @@ def test_ctrl_c_saves_and_resume_is_exact(
 
     resumed = method(settings)
     again = train(resumed, surfaces, textures, folder=tmp_path, resume=True, progress=False)
-    pairs = zip(unbroken.network.state_dict().values(), resumed.network.state_dict().values(), strict=True)
+    pairs = zip(weights(unbroken), weights(resumed), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert [row["loss"] for row in again] == [row["loss"] for row in history]
 

@@ -17,7 +17,7 @@ from dssm.training.precision import autocast
 
 
 class DSSM(Method):
-    """Tells pasted images from good ones, predicts HOG through masked features, scores by Gaussians of good features."""
+    """Tells pasted images from good ones, predicts HOG through masked features, scores by Gaussians of features."""
 
     network: Network
 

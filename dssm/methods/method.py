@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every system for finding defects has to offer, so that one detector, one training loop and one table hold all."""
+"""What every system for finding defects offers, so that one detector, one training loop and one table hold all."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Method(ABC):
         return {name: value.cpu() for name, value in values.items()}
 
     def load_state(self, values: dict[str, Tensor], place: str, device: torch.device) -> None:
-        """The inverse of `state`. Raises InputError naming `place` for tensors that are missing, foreign or misshapen."""
+        """The inverse of `state`. Raises InputError naming `place` for tensors missing, foreign or misshapen."""
         for head in self.training_heads:
             setattr(self.network, head, None)
         weights = {f"network.{name}": value for name, value in self.network.state_dict().items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from dssm.errors import InputError
@@ -134,7 +134,7 @@ class _Trainer:
         }
 
 
-def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate, decay = settings.rate, settings.decay
     if settings.optimizer == "sgd":
