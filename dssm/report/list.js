@@ -38,9 +38,10 @@ function buildList() {
       element('th', { scope: 'col', 'data-key': column.key, class: column.number ? 'number' : '' },
         element('button', { type: 'button', onclick: sortBy(column) }, column.label)))),
   );
-  $('show').append(...Object.keys(WISHES).map((wish) => element('option', { value: wish }, wish)));
-  const kinds = [...new Set(rows.map((row) => row.kind))].sort(collator.compare);
-  $('kind').append(element('option', { value: '' }, 'all'), ...kinds.map((kind) => element('option', { value: kind }, kind)));
+  const option = (text, value = text) => element('option', { value }, text);
+  $('show').append(...Object.keys(WISHES).map((wish) => option(wish)));
+  const kinds = known ? [...new Set(rows.map((row) => row.kind))].sort(collator.compare) : [];
+  $('kind').append(option('all', ''), ...kinds.map((kind) => option(kind)));
   $('more').addEventListener('click', () => change({ limit: state.limit + PAGE }));
 }
 
@@ -73,8 +74,8 @@ function drawList(list) {
   if (focused) current.querySelector('button').focus({ preventScroll: true });
   // Only the list scrolls, never the page: on a phone the image would leave the screen.
   const box = $('scroll');
-  const header = box.querySelector('thead').offsetHeight;
-  box.scrollTop = clamp(box.scrollTop, current.offsetTop + current.offsetHeight - box.clientHeight, current.offsetTop - header);
+  const highest = current.offsetTop + current.offsetHeight - box.clientHeight;
+  box.scrollTop = clamp(box.scrollTop, highest, current.offsetTop - box.querySelector('thead').offsetHeight);
 }
 
 /** Select the image `steps` further down the list. */

@@ -108,7 +108,8 @@ function drawScores() {
     const counts = wishes.map((wish) => rows.filter(WISHES[wish]).length);
     wishes.forEach((wish, i) => {
       const button = $('confusion').querySelector(`[data-wish="${wish}"]`);
-      button.replaceChildren(element('b', {}, String(counts[i])), `${wish}, ${percent(counts[i], counts[0] + counts[1])}`);
+      const share = percent(counts[i], counts[0] + counts[1]);
+      button.replaceChildren(element('b', {}, String(counts[i])), `${wish}, ${share}`);
       button.setAttribute('aria-pressed', state.show === wish);
     });
   }

@@ -65,13 +65,13 @@ function heatColour(value) {
   return [colours[colour], colours[colour + 1], colours[colour + 2], 255 * state.opacity * level];
 }
 
-/** Whether pixel i lies inside, on the rim. */
+/** Whether pixel i is of a region's rim. */
 function onRim(inside, i, width, height) {
   const x = i % width;
   const y = (i - x) / width;
-  const surrounded =
-    x > 0 && inside[i - 1] && x < width - 1 && inside[i + 1] && y > 0 && inside[i - width] && y < height - 1 && inside[i + width];
-  return inside[i] && !surrounded;
+  const beside = x > 0 && inside[i - 1] && x < width - 1 && inside[i + 1];
+  const above = y > 0 && inside[i - width] && y < height - 1 && inside[i + width];
+  return inside[i] && !(beside && above);
 }
 
 function maskColour(i, found, truth, width, height) {
@@ -121,7 +121,8 @@ async function drawViewer(list) {
   if (loading.row !== row) return;
   $('panels').hidden = !picture;
   $('without').hidden = Boolean(picture);
-  $('without').textContent = `Pictures of ${facts.pictures} images are in this report: of wrong verdicts first, then of high scores.`;
+  $('without').textContent = 
+    `Pictures of ${facts.pictures} images are in this report: of wrong verdicts first, then of high scores.`;
   if (picture) drawPanels(row, picture);
 }
 
