@@ -37,7 +37,7 @@ def predict(run: Path, images: str, out: Path, pictures: int, device: str | None
     root = Path(os.path.commonpath([path.parent for path in paths]))
     threshold = detector.thresholds["image"]
     anomalous = 0
-    title = f"{run.resolve().name} on {images}"
+    title = f"{run.resolve().name} on {root.resolve().name}"
     with (
         files.new_folder(out) as folder,
         (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file,

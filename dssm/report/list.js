@@ -43,12 +43,13 @@ function buildList() {
   const kinds = known ? [...new Set(rows.map((row) => row.kind))].sort(collator.compare) : [];
   $('kind').append(option('all', ''), ...kinds.map((kind) => option(kind)));
   $('more').addEventListener('click', () => change({ limit: state.limit + PAGE }));
+  $('images').querySelector('tbody').addEventListener('click', (event) =>
+    change({ selected: rows[event.target.closest('tr').dataset.index] }));
 }
 
 function line(row) {
-  const select = () => change({ selected: row });
-  const judged = isAnomalous(row) ? 'bad' : 'good';
-  return element('tr', { 'aria-current': row === state.selected, onclick: select },
+  const judged = `${isAnomalous(row) ? 'bad' : 'good'} ${isWrong(row) ? 'wrong' : ''}`;
+  return element('tr', { 'aria-current': row === state.selected, 'data-index': row.index },
     element('td', {}, element('button', { type: 'button' }, row.name)),
     ...(known ? [element('td', {}, row.kind)] : []),
     element('td', { class: 'number' }, short(row.score)),

@@ -7,7 +7,7 @@ const read = (id) => JSON.parse($(id).textContent);
 const facts = read('facts');
 const rows = read('rows').map(([name, score, kind], index) => ({ index, name, score, kind }));
 const known = rows.some((row) => row.kind !== null);  // whether it is known which images are defective
-const PAGE = 200;  // lines of the list that are drawn at first
+const PAGE = 100;  // lines of the list that are drawn at first
 
 const state = {
   threshold: facts.thresholds.image,
@@ -28,7 +28,7 @@ const isWrong = (row) => known && isGood(row) === isAnomalous(row);
 
 /** Four digits, as the command line prints them. */
 const short = (value) => String(Number(value.toPrecision(4)));
-const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : '-');
+const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)}\u00a0%` : '-');
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** An element; text becomes a text node, so that no name in the data can become markup. */

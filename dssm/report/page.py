@@ -30,7 +30,7 @@ from dssm.report.picture import encode
 from dssm.settings import about
 
 PICTURES = 500  # images that are shown; the others are lines of the list
-_SCRIPTS = ("page.js", "scores.js", "list.js", "viewer.js", "report.js")
+_SCRIPTS = ("page.js", "scores.js", "list.js", "maps.js", "viewer.js", "report.js")
 
 
 class Page:
@@ -148,7 +148,7 @@ def _facts(detector: Detector, title: str) -> dict[str, Any]:
     }
     return {
         "title": title,
-        "subtitle": f"{settings['method']}, {model['trained on']} · {now}",
+        "subtitle": f"method {settings['method']}, trained on {model['trained on']} · {now}",
         "thresholds": detector.thresholds,
         "colours": base64.b64encode(colormap(np.linspace(0, 1, 256)[None]).tobytes()).decode("ascii"),
         "model": [[name, value] for name, value in model.items() if value],

@@ -33,7 +33,7 @@ def encode(image: Image.Image, heat: np.ndarray, truth: np.ndarray | None) -> di
     low, high = float(values.min()), float(values.max())
     levels = ((values - low) / ((high - low) or 1) * 255).round().astype(np.uint8)
     marked = None if truth is None or not truth.any() else shrink_mask(truth, (rows, columns)).astype(np.uint8) * 255
-    coded = {
+    coded: dict[str, Any] = {
         "width": width,
         "height": height,
         "columns": columns,

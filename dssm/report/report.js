@@ -25,7 +25,7 @@ function buildFacts() {
   document.title = `${facts.title} - dssm report`;
   $('title').textContent = facts.title;
   $('subtitle').textContent = facts.subtitle;
-  $('reset').textContent = `Model's: ${short(facts.thresholds.image)}`;
+  $('reset').textContent = `Back to ${short(facts.thresholds.image)}`;
   const cells = (values) => values.map((value) => element('td', {}, value));
   $('model').append(...facts.model.map((pair) => element('tr', {}, ...cells(pair))));
   $('settings').append(...facts.settings.map((triple) => element('tr', {}, ...cells(triple))));
@@ -60,6 +60,11 @@ function toggleSize() {
   $('enlarge').setAttribute('aria-pressed', large);
 }
 
+function showKeys() {
+  $('help').open = true;
+  $('help').scrollIntoView();
+}
+
 const step = (places) => change({ threshold: axis.score(clamp(axis.position(state.threshold) + places / 100, 0, 1)) });
 const reset = () => change({ threshold: facts.thresholds.image });
 
@@ -72,7 +77,7 @@ const KEYS = {
   f: () => $('text').focus(),
   z: toggleSize,
   d: toggleTheme,
-  '?': () => { $('help').open = true; $('help').scrollIntoView(); },
+  '?': showKeys,
 };
 const ARROWS = { ArrowDown: KEYS.j, ArrowUp: KEYS.k };
 
@@ -105,6 +110,7 @@ function listen() {
   on('previous', 'click', () => move(-1));
   on('next', 'click', () => move(1));
   on('enlarge', 'click', toggleSize);
+  on('keys', 'click', showKeys);
   on('theme', 'click', toggleTheme);
   document.addEventListener('keydown', press);
 }

@@ -109,7 +109,7 @@ function drawScores() {
     wishes.forEach((wish, i) => {
       const button = $('confusion').querySelector(`[data-wish="${wish}"]`);
       const share = percent(counts[i], counts[0] + counts[1]);
-      button.replaceChildren(element('b', {}, String(counts[i])), `${wish}, ${share}`);
+      button.replaceChildren(element('b', {}, String(counts[i])), ` ${share}`, element('span', {}, wish));
       button.setAttribute('aria-pressed', state.show === wish);
     });
   }
