@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,18 @@ def test_predict_writes_maps_at_the_size_of_the_images(trained: Path, tmp_path: 
         with Image.open(tmp_path / "out" / kind / "ü.bmp.png") as picture:
             assert picture.size == (33, 200)
         assert (tmp_path / "out" / kind / "a" / "ü.png.png").exists()
+
+
+def test_names_need_not_be_utf8(trained: Path, tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the file system takes UTF-8 alone")
+    (tmp_path / "images").mkdir()
+    name = os.fsencode(tmp_path / "images") + b"/\xfcber.png"
+    Image.new("RGB", (64, 64), (120, 120, 120)).save(os.fsdecode(name))
+    result = run("predict", trained, tmp_path / "images", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert name in (tmp_path / "out/scores.csv").read_bytes()
+    assert "\\udcfcber.png" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 def test_help_and_info_and_settings() -> None:

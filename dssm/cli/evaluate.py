@@ -89,7 +89,7 @@ def write_scores(path: Path, evaluation: Evaluation, threshold: float) -> None:
     """One line per test image."""
     import csv
 
-    with files.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with files.atomic(path) as temporary, files.open_csv(temporary) as file:
         writer = csv.writer(file)
         writer.writerow(["file", "kind", "score", "threshold", "anomalous"])
         for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):

@@ -40,7 +40,7 @@ def predict(run: Path, images: str, out: Path, pictures: int, device: str | None
     title = f"{run.resolve().name} on {root.resolve().name}"
     with (
         files.new_folder(out) as folder,
-        (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file,
+        files.open_csv(folder / "scores.csv") as file,
         report(folder / "report.html", detector, title=title, root=root, pictures=pictures) as page,
     ):
         writer = csv.writer(file)

@@ -25,6 +25,7 @@ import dssm
 from dssm import files
 from dssm.data import GOOD, read
 from dssm.detector import Detector, Evaluation, Prediction
+from dssm.errors import InputError
 from dssm.picture import colormap
 from dssm.report.picture import encode
 from dssm.settings import about
@@ -52,8 +53,8 @@ class Page:
     ) -> None:
         """Add an image; it is read from `prediction.path` where it is needed and not given.
 
-        `kind` is GOOD or the name of its defect, None where nobody knows; `truth` (H, W) bool marks the defect, if it
-        is known, at the size of the map. Raises InputError when the image cannot be read.
+        `kind` is GOOD or the name of its defect, None for all images where nobody knows; `truth` (H, W) bool marks the
+        defect, if it is known, at the size of the map. Raises InputError when the image cannot be read.
         """
         row, path = self._count, prediction.path
         self._count += 1
@@ -65,7 +66,8 @@ class Page:
         if full and (not self._pictures or rank < self._pictures[0][:3]):
             return
         if image is None:
-            assert path is not None, "an image that has no path must be given"
+            if path is None:
+                raise InputError("image must be given for a prediction that has no path")
             image = read(path)
         entry = (*rank, _json(encode(image, prediction.map, truth)))
         (heapq.heappushpop if full else heapq.heappush)(self._pictures, entry)

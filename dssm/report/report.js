@@ -30,7 +30,8 @@ function buildFacts() {
   $('model').append(...facts.model.map((pair) => element('tr', {}, ...cells(pair))));
   $('settings').append(...facts.settings.map((triple) => element('tr', {}, ...cells(triple))));
   document.body.classList.toggle('no-truth', !known);
-  if (known) buildKinds();
+  $('per-kind').hidden = !facts.metrics;
+  if (facts.metrics) buildKinds();
 }
 
 /** The metrics are those of the scores themselves; only what is judged anomalous follows the threshold. */
@@ -71,8 +72,9 @@ const reset = () => change({ threshold: facts.thresholds.image });
 const KEYS = {
   j: () => move(1),
   k: () => move(-1),
-  '[': () => step(-1),
-  ']': () => step(1),
+  '-': () => step(-1),
+  '+': () => step(1),
+  '=': () => step(1),  // the plus of American keyboards, without shift
   r: reset,
   f: () => $('text').focus(),
   z: toggleSize,

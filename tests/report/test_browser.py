@@ -193,10 +193,10 @@ def test_keys(open_report: Opener, evaluated: Path) -> None:
     assert selected(page) == order[6]
     assert page.evaluate("document.activeElement.textContent") == order[6]
 
-    page.keyboard.press("]")
+    page.keyboard.press("+")
     assert page.evaluate("state.threshold") > 10
-    page.keyboard.press("[")
-    page.keyboard.press("[")
+    page.keyboard.press("-")
+    page.keyboard.press("-")
     assert page.evaluate("state.threshold") < 10
     page.keyboard.press("r")
     assert page.evaluate("state.threshold") == 10
@@ -261,6 +261,7 @@ def test_predictions_without_truth(open_report: Opener, predicted: Path, evaluat
         assert confusion(page) == {"judged good": 20 - anomalous, "judged anomalous": anomalous}
     assert page.locator("#scroll th").all_inner_texts() == ["image", "score", "verdict"]
     assert page.locator("#kind").is_hidden()
+    assert page.locator("#per-kind").is_hidden()
     assert "in truth" not in page.locator("#verdict").inner_text()
 
 
