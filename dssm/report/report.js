@@ -86,10 +86,11 @@ const ARROWS = { ArrowDown: KEYS.j, ArrowUp: KEYS.k };
 function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const { target, key } = event;
-  if (key === 'Escape') target.blur();
   // Letters belong to fields that take text, arrows to sliders.
-  if (target.matches('select, input:not([type="range"])')) return;
-  const action = KEYS[key] ?? (target.closest('#scroll') && ARROWS[key]);
+  const typing = target.matches('select, input:not([type="range"])');
+  const action = typing
+    ? key === 'Escape' && (() => target.blur())
+    : KEYS[key] ?? (target.closest('#scroll') && ARROWS[key]);
   if (!action) return;
   event.preventDefault();
   action();

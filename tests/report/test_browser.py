@@ -205,8 +205,10 @@ def test_keys(open_report: Opener, evaluated: Path) -> None:
     page.keyboard.type("jkr")
     assert page.get_by_label("Find").input_value() == "jkr"
     assert selected(page) == order[6]
-    page.get_by_label("Find").fill("")
+    page.get_by_label("Find").fill("image")
     page.keyboard.press("Escape")
+    assert page.get_by_label("Find").input_value() == "image"
+    assert len(names(page)) == 16
     page.keyboard.press("k")
     assert selected(page) == order[5]
     page.keyboard.press("?")
