@@ -21,7 +21,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 from dssm.data.procedural import procedural
-from dssm.model import Network
+from dssm.methods import dssm as method
 from dssm.settings import Settings, preset
 from dssm.training import batch as batches
 from dssm.training import loop
@@ -72,7 +72,8 @@ def bench_dssm(
     benchmark: BenchmarkFixture, timed_steps: Callable, images: Tensor, textures: Tensor, settings: Settings
 ) -> None:
     torch.manual_seed(settings.seed)
-    trainer = loop._Trainer(Network(settings).train(), images, textures, settings)
+    trainer = loop._Trainer(method.DSSM(settings), images, textures)
+    trainer.method.network.train()
     numbers = iter(range(trainer.steps))
     for _ in range(WARM):
         trainer.step(next(numbers))
@@ -87,9 +88,9 @@ def watching_step(watch: Stopwatch, trainer: loop._Trainer) -> ExitStack:
     stack = ExitStack()
     for owner, function, part in (
         (trainer, "step", "step"),
-        (loop, "make_batch", "make_batch"),
+        (method, "make_batch", "make_batch"),
         (batches, "make_targets", "targets"),
-        (trainer.network, "forward", "forward"),
+        (trainer.method.network, "forward", "forward"),
         (Tensor, "backward", "backward"),
         (trainer.optimizer, "step", "optimiser"),
     ):

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_map_only
 
 from dssm import backends
 from dssm.data.procedural import procedural
+from dssm.methods.dssm import DSSM
 from dssm.model import Network
 from dssm.settings import preset
 from dssm.training import loop
@@ -136,7 +137,9 @@ def _steps(name: str, device: str, change: Callable) -> Times:
     torch.manual_seed(settings.seed)
     images = surfaces(2 * BATCH, SIDE, SIDE).to(device)
     textures = torch.from_numpy(procedural(BATCH, (SIDE, SIDE))).to(device)
-    trainer = loop._Trainer(change(Network(settings).to(device).train()), images, textures, settings)
+    method = DSSM(settings)
+    method.network = change(method.network.to(device).train())
+    trainer = loop._Trainer(method, images, textures)
     seconds = []
     for number in range(WARM + STEPS):
         began = time.perf_counter()

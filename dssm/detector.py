@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import dssm
-from dssm import bundle
+from dssm import bundle, methods
 from dssm.data import (
     Collection,
     Sample,
@@ -31,10 +31,9 @@ from dssm.data import (
 )
 from dssm.errors import InputError
 from dssm.files import FACTS, TENSORS
+from dssm.methods import Method
 from dssm.metrics import evaluate_scores
-from dssm.model import Network
-from dssm.model.weights import load_weights
-from dssm.scores import Scorer, conformal_threshold
+from dssm.scores import conformal_threshold
 from dssm.settings import Settings, preset
 from dssm.training import train
 from dssm.training.precision import autocast
@@ -78,8 +77,7 @@ class Detector:
     def __init__(self, settings: Settings | str = "quick", *, device: str | torch.device | None = None) -> None:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.device = _device(device)
-        self.network: Network | None = None
-        self.scorer = Scorer(self.settings)
+        self.method: Method | None = None
         self.size: tuple[int, int] | None = self.settings.size
         self.thresholds: dict[str, float] = {}
         self.data: dict[str, Any] = {}
@@ -103,23 +101,23 @@ class Detector:
         textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            network = Network(self.settings)
-        if self.settings.weights is not None:
-            load_weights(network.backbone, Path(self.settings.weights))
-        self.network = network.to(self.device)
-        train(
-            self.network,
-            training.to(self.device),
-            textures.to(self.device),
-            self.settings,
-            folder=Path(folder) if folder else None,
-            resume=resume,
-            progress=progress,
-        )
-        self.network.eval()
+            self.method = method = methods.build(self.settings)
+        method.load_weights()
+        method.network.to(self.device).eval()
         with self._inference():
-            self.scorer.fit(self.network, self._batches(training, "fit" if progress else None))
-            self.scorer.calibrate(self.network, self._batches(held_out))
+            method.prepare(self._batches(training))
+        if method.trains:
+            train(
+                method,
+                training.to(self.device),
+                textures.to(self.device),
+                folder=Path(folder) if folder else None,
+                resume=resume,
+                progress=progress,
+            )
+        with self._inference():
+            method.fit(self._batches(training, "fit" if progress else None))
+            method.calibrate(self._batches(held_out))
         self.thresholds = self._choose_thresholds(held_out)
         return self
 
@@ -182,10 +180,8 @@ class Detector:
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle: model.safetensors and model.json."""
-        if self.network is None or not self.thresholds:
+        if self.method is None or not self.thresholds:
             raise InputError("there is nothing to save: call fit first")
-        values = {f"network.{name}": value.cpu() for name, value in self.network.state_dict().items()}
-        values |= {f"scorer.{name}": value.cpu() for name, value in self.scorer.state().items()}
         facts = {
             "dssm": dssm.__version__,
             "torch": torch.__version__,
@@ -194,7 +190,7 @@ class Detector:
             "thresholds": self.thresholds,
             "data": self.data,
         }
-        bundle.write(folder, values, facts)
+        bundle.write(folder, self.method.state(), facts)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> Detector:
@@ -206,19 +202,8 @@ class Detector:
         detector = cls(Settings.from_dict(facts["settings"]), device=device)
         detector.size = detector.settings.replace(size=facts["size"]).size  # checked as the setting is
         detector.thresholds, detector.data = facts["thresholds"], facts["data"]
-        network = Network(detector.settings)
-        place = str(Path(folder, TENSORS))
-        expected = {f"network.{name}": value for name, value in network.state_dict().items()}
-        bundle.check_keys(
-            values, {*expected, *(f"scorer.{name}" for name in detector.scorer.expected())}, place, "tensor"
-        )
-        for name, value in expected.items():
-            if values[name].shape != value.shape:
-                raise InputError(f"{place}: {name} has shape {tuple(values[name].shape)}, not {tuple(value.shape)}")
-        network.load_state_dict({name.removeprefix("network."): values[name] for name in expected})
-        detector.network = network.to(detector.device).eval()
-        scorer = {name.removeprefix("scorer."): value for name, value in values.items() if name.startswith("scorer.")}
-        detector.scorer.load_state(scorer, detector.device)
+        detector.method = methods.build(detector.settings)
+        detector.method.load_state(values, str(Path(folder, TENSORS)), detector.device)
         return detector
 
     def _discover(self, data: str | os.PathLike, protocol: str | None) -> Collection:
@@ -292,10 +277,10 @@ class Detector:
 
     def _scored(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Scores and maps on the CPU, a batch at a time."""
-        assert self.network is not None
+        assert self.method is not None
         for batch in self._batches(images):
             with self._inference():
-                scores, maps = self.scorer.score(self.network, batch)
+                scores, maps = self.method.score(batch)
             yield scores.float().cpu(), maps.float().cpu()
 
     def _inference(self) -> torch.autocast:

@@ -30,13 +30,16 @@ class Settings:
     of the good images chooses the thresholds instead of training.
     """
 
+    method: Literal["dssm"] = _setting("dssm", "the system that is trained; the others are there to compare with")
+
     # images
     size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
     pixels: int = _setting(256 * 256, "pixels per image where size is null")
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
 
-    weights: str | None = _setting(None, "file of ResNet-18 weights to start from (torchvision's names); null: none")
+    backbone: Literal["resnet18"] = _setting("resnet18", "the network that extracts features")
+    weights: str | None = _setting(None, "file of weights that it starts from (torchvision's names); null: none")
 
     # the anomalies that training pastes in
     patches: tuple[Literal["noise", "scar", "patch"], ...] = _setting(("noise", "scar"), "kinds of patches (Table 8)")

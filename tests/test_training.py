@@ -17,9 +17,10 @@ from torch import Tensor
 
 from dssm.data import load_textures
 from dssm.errors import InputError
-from dssm.model import Network
+from dssm.methods import dssm as dssm_method
+from dssm.methods.dssm import DSSM
 from dssm.settings import Settings
-from dssm.training import Interrupted, loop, train
+from dssm.training import Interrupted, train
 from dssm.training.batch import make_batch, make_targets
 
 
@@ -28,9 +29,13 @@ def textures() -> Tensor:
     return load_textures("builtin", (64, 64))
 
 
-def network(settings: Settings) -> Network:
+def method(settings: Settings) -> DSSM:
     torch.manual_seed(settings.seed)
-    return Network(settings)
+    return DSSM(settings)
+
+
+def weights(trained: DSSM) -> list[Tensor]:
+    return list(trained.network.state_dict().values())
 
 
 def test_a_batch_holds_images_and_their_pasted_twins(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
@@ -70,7 +75,7 @@ def test_targets_have_the_decoders_size(surfaces: Tensor) -> None:
 @pytest.mark.parametrize("changes", [{}, {"ways": 2, "mask": "dropout"}, {"regress": "rgb", "classify": False}])
 def test_the_loss_falls(surfaces: Tensor, textures: Tensor, tiny: Settings, changes: dict[str, Any]) -> None:
     settings = tiny.replace(epochs=6, samples=1, rate=0.01, **changes)
-    history = train(network(settings), surfaces, textures, settings, progress=False)
+    history = train(method(settings), surfaces, textures, progress=False)
     assert len(history) == 6
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[-1]["regress"] < 0.8 * history[0]["regress"]
@@ -79,15 +84,13 @@ def test_the_loss_falls(surfaces: Tensor, textures: Tensor, tiny: Settings, chan
 def test_the_seed_fixes_the_weights(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    first, second = network(tiny), network(tiny)
-    train(first, surfaces, textures, tiny, progress=False)
+    first, second = method(tiny), method(tiny)
+    train(first, surfaces, textures, progress=False)
     torch.manual_seed(99)  # the caller's generator must not matter
-    train(second, surfaces, textures, tiny, progress=False)
-    assert all(
-        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    )
+    train(second, surfaces, textures, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
     torch.manual_seed(5)
-    train(first, surfaces, textures, tiny, progress=False)
+    train(first, surfaces, textures, progress=False)
     assert torch.equal(torch.random.get_rng_state(), before)  # and is left alone
 
 
@@ -95,25 +98,25 @@ def test_ctrl_c_saves_and_resume_is_exact(
     surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tiny.replace(mask="dropout", checkpoint=1e6)
-    unbroken = network(settings)
-    history = train(unbroken, surfaces, textures, settings, progress=False)
+    unbroken = method(settings)
+    history = train(unbroken, surfaces, textures, progress=False)
 
-    stopped = network(settings)
-    make = loop.make_batch
+    stopped = method(settings)
+    make = dssm_method.make_batch
 
     def press_ctrl_c(images: Tensor, textures: Tensor, index: Tensor, settings: Settings) -> Any:
         if index[0] >= len(surfaces):  # in the middle of the second epoch
             os.kill(os.getpid(), signal.SIGINT)
         return make(images, textures, index, settings)
 
-    monkeypatch.setattr(loop, "make_batch", press_ctrl_c)
+    monkeypatch.setattr(dssm_method, "make_batch", press_ctrl_c)
     with pytest.raises(Interrupted, match="stopped after step 7 of 18"):
-        train(stopped, surfaces, textures, settings, folder=tmp_path, progress=False)
+        train(stopped, surfaces, textures, folder=tmp_path, progress=False)
     monkeypatch.undo()
 
-    resumed = network(settings)
-    again = train(resumed, surfaces, textures, settings, folder=tmp_path, resume=True, progress=False)
-    pairs = zip(unbroken.state_dict().values(), resumed.state_dict().values(), strict=True)
+    resumed = method(settings)
+    again = train(resumed, surfaces, textures, folder=tmp_path, resume=True, progress=False)
+    pairs = zip(weights(unbroken), weights(resumed), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert [row["loss"] for row in again] == [row["loss"] for row in history]
 
@@ -145,27 +148,27 @@ def test_kill_9_and_resume_is_exact(good_folder: Path, tmp_path: Path) -> None:
 def test_a_diverging_run_says_so(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     with pytest.raises(InputError, match="lower the setting rate"):
         settings = tiny.replace(rate=1e8, warmup=0.0)
-        train(network(settings), surfaces, textures, settings, progress=False)
+        train(method(settings), surfaces, textures, progress=False)
 
 
 def test_another_trainings_checkpoint_is_refused(
     surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path
 ) -> None:
     settings = tiny.replace(samples=1, batch=48)  # one step
-    train(network(settings), surfaces, textures, settings, folder=tmp_path, progress=False)
+    train(method(settings), surfaces, textures, folder=tmp_path, progress=False)
     with pytest.raises(InputError, match=r"differs in: images; start anew"):
-        train(network(settings), surfaces[:20], textures, settings, folder=tmp_path, resume=True, progress=False)
+        train(method(settings), surfaces[:20], textures, folder=tmp_path, resume=True, progress=False)
     with pytest.raises(InputError, match=r"differs in: seed; start anew"):
         settings = settings.replace(seed=1)
-        train(network(settings), surfaces, textures, settings, folder=tmp_path, resume=True, progress=False)
+        train(method(settings), surfaces, textures, folder=tmp_path, resume=True, progress=False)
 
 
 def test_a_seed_may_be_large(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     settings = tiny.replace(seed=2**63 - 1, samples=1)
-    assert len(train(network(settings), surfaces, textures, settings, progress=False)) == 1
+    assert len(train(method(settings), surfaces, textures, progress=False)) == 1
 
 
 def test_a_foreign_checkpoint_is_refused(surfaces: Tensor, textures: Tensor, tiny: Settings, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0nothing")
     with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged"):
-        train(network(tiny), surfaces, textures, tiny, folder=tmp_path, resume=True, progress=False)
+        train(method(tiny), surfaces, textures, folder=tmp_path, resume=True, progress=False)

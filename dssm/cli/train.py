@@ -20,6 +20,7 @@ from dssm.settings import PRESETS, Settings, preset, read_config
 @click.command()
 @click.argument("data", required=False)
 @click.option("--out", "run", required=True, type=click.Path(path_type=Path), help="Folder for the trained model; new.")
+@click.option("--method", help="The system to train, with the settings of its paper; `dssm settings` lists them.")
 @click.option("--preset", "name", type=click.Choice(list(PRESETS)), help="Where settings start from.  [default: quick]")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml."
@@ -66,8 +67,7 @@ def train(
     data, protocol = given.pop("data", None), given.pop("protocol", None)
     if data is None:
         raise InputError("say what to train on: dssm train DATA --out RUN")
-    base = preset(given.pop("preset", None) or "quick")
-    settings = base.replace(**given)
+    settings = _base(given.pop("preset", None), given.get("method")).replace(**given)
 
     if not resume:
         _prepare(run, {"data": data, "protocol": protocol}, settings)
@@ -80,6 +80,15 @@ def train(
         if not resume:
             _clear(run)
         raise
+
+
+def _base(name: str | None, method: str | None) -> Settings:
+    """Where the settings start from: a preset, or what the paper of a method says."""
+    if name is not None or method in (None, "dssm"):
+        return preset(name or "quick")
+    from dssm import methods
+
+    return methods.defaults(method)
 
 
 def _fit(settings: Settings, data: str, protocol: str | None, run: Path, device: str | None, resume: bool) -> None:

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from dssm import ops
 
-WIDTHS = (64, 128, 256, 512)  # channels of stages 1-4, at strides 4, 8, 16, 32
-
 
 class Convolution(nn.Conv2d):
     """A 3x3 convolution of stride 1 without bias, by this package's kernels."""
@@ -78,13 +76,15 @@ class Shortcut(nn.Sequential):
 class ResNet18(nn.Module):
     """(B, 3, H, W) -> four stages: 64 channels at H/4 x W/4, then 128, 256 and 512, each at half the size before."""
 
+    widths = (64, 128, 256, 512)
+
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = Normalization(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs = 64
-        for stage, width in enumerate(WIDTHS, start=1):
+        for stage, width in enumerate(self.widths, start=1):
             stride = 1 if stage == 1 else 2
             layer = nn.Sequential(BasicBlock(inputs, width, stride), BasicBlock(width, width, 1))
             setattr(self, f"layer{stage}", layer)

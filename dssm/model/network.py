@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from dssm.model import masking
+from dssm.model import backbones, masking
 from dssm.model.attention import ChannelAttention
-from dssm.model.backbone import WIDTHS, ResNet18, pool
+from dssm.model.backbone import pool
 from dssm.model.decoder import Decoder
 from dssm.model.projector import Classifier, Projector
 from dssm.model.segmenter import Segmenter
@@ -60,14 +60,14 @@ class Network(nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        width = WIDTHS[-1]
-        self.backbone = _channels_last(ResNet18())
+        self.backbone = _channels_last(backbones.build(settings))
+        width = self.backbone.widths[-1]
         self.projector = Projector(width) if settings.classify else None
         self.classifier = Classifier(settings.ways, width) if settings.classify else None
         self.regressor = None
         if settings.regress != "none":
             self.regressor = Regressor(masking.build(settings, width), width)
-        self.segmenter = _channels_last(Segmenter()) if settings.segment else None
+        self.segmenter = _channels_last(Segmenter(self.backbone.widths)) if settings.segment else None
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dssm.model.backbone import WIDTHS, Convolution, Normalization
+from dssm.model.backbone import Convolution, Normalization
 
 
 class Segmenter(nn.Module):
     """The four stages -> logits (B, H/4, W/4); coarse stages are upsampled and added to fine ones (FPN, Lin 2017)."""
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, widths: tuple[int, ...], width: int = 64) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in WIDTHS)
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in widths)
         self.smooth = nn.Sequential(Convolution(width, width), Normalization(width))
         self.logit = nn.Conv2d(width, 1, 1)
         nn.init.constant_(self.logit.bias, -4.0)  # type: ignore[arg-type]  # patches are rare: start from 2 %

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of a ResNet-18 from a local file."""
+"""Weights of a backbone from a local file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pickle
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from dssm import tensors
 from dssm.bundle import check_keys
 from dssm.errors import InputError
-from dssm.model.backbone import ResNet18
 
 
-def load_weights(backbone: ResNet18, path: Path) -> None:
+def load_weights(backbone: nn.Module, path: Path) -> None:
     """Load a state dict with torchvision's names (timm's are the same), .safetensors or what torch.save wrote.
 
     The classifier's fc.weight and fc.bias are left out. Raises InputError naming the file when it is no such thing;

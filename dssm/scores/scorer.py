@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dssm.errors import InputError
 from dssm.model import Network
-from dssm.model.backbone import WIDTHS, pool
+from dssm.model.backbone import pool
 from dssm.scores.gaussian import Gaussian, Moments
 from dssm.settings import Settings
 
@@ -19,11 +19,11 @@ from dssm.settings import Settings
 class Scorer:
     """Fits the Gaussians that the settings ask for and turns images into scores and maps; larger is more anomalous."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, widths: tuple[int, ...]) -> None:
         self.settings = settings
         self.image: Gaussian | None = None  # of pooled or projected features
         self.position: Gaussian | None = None  # of stage features, one per position
-        self.channels = _draw_channels(settings)
+        self.channels = _draw_channels(settings, widths)
         # Mean and deviation of each map over good images, which puts maps of different units on one scale.
         self.scales: dict[str, Tensor] = {}
 
@@ -87,9 +87,8 @@ class Scorer:
         gaussians = {f"{name}.{part}" for name, wanted in needed.items() if wanted for part in ("mean", "whiten")}
         return gaussians | {f"scale.{name}" for name in self.maps} | {"channels"}
 
-    def load_state(self, state: dict[str, Tensor], device: torch.device) -> None:
+    def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; the names are those of `expected`."""
-        state = {name: value.to(device) for name, value in state.items()}
         for name in ("image", "position"):
             if f"{name}.mean" in state:
                 setattr(self, name, Gaussian(state[f"{name}.mean"], state[f"{name}.whiten"]))
@@ -132,9 +131,9 @@ class Scorer:
         return maps
 
 
-def _draw_channels(settings: Settings) -> Tensor:
+def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
     """Which of the concatenated channels enter the Mahalanobis map, ascending; drawn once from the seed (as PaDiM)."""
-    total = sum(WIDTHS[stage - 1] for stage in settings.map_stages)
+    total = sum(widths[stage - 1] for stage in settings.map_stages)
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.randperm(total, generator=generator)[: settings.map_channels].sort().values
 

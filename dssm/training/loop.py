@@ -11,21 +11,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from dssm.errors import InputError
 from dssm.files import CHECKPOINT, LOG, atomic
-from dssm.model import Network
 from dssm.settings import Settings
 from dssm.training import checkpoint
-from dssm.training.batch import make_batch
 from dssm.training.checkpoint import Progress
-from dssm.training.loss import losses, total
-from dssm.training.precision import autocast
+
+if TYPE_CHECKING:
+    from dssm.methods import Method
 
 
 class Interrupted(Exception):  # noqa: N818, like KeyboardInterrupt
@@ -33,22 +32,23 @@ class Interrupted(Exception):  # noqa: N818, like KeyboardInterrupt
 
 
 def train(
-    network: Network,
+    method: Method,
     images: Tensor,
     textures: Tensor,
-    settings: Settings,
     *,
     folder: Path | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> list[dict[str, Any]]:
-    """Train `network` in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate, images/s.
+    """Train a method's network in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate,
+    images/s.
 
     Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with
     `resume` the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
     Raises Interrupted on Ctrl-C after saving, InputError when the loss is no longer finite.
     """
-    trainer = _Trainer(network, images, textures, settings)
+    network, settings = method.network, method.settings
+    trainer = _Trainer(method, images, textures)
     state = Progress(step=0, history=[], sums={})
     if resume and folder is not None and (folder / CHECKPOINT).exists():
         state = checkpoint.load(folder / CHECKPOINT, network, trainer.optimizer, trainer.run)
@@ -87,13 +87,14 @@ def train(
 class _Trainer:
     """One step of training; all that it does is decided by the settings and the number of the step."""
 
-    def __init__(self, network: Network, images: Tensor, textures: Tensor, settings: Settings) -> None:
-        self.network, self.images, self.textures, self.settings = network, images, textures, settings
+    def __init__(self, method: Method, images: Tensor, textures: Tensor) -> None:
+        self.method, self.images, self.textures = method, images, textures
+        self.settings = settings = method.settings
         self.half = min(settings.batch // 2, len(images))
         self.steps_per_epoch = len(images) // self.half
         epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
-        self.optimizer = _optimizer(network, settings)
+        self.optimizer = _optimizer(method.network, settings)
         self.run = {**settings.as_dict(), "images": len(images), "textures": len(textures)}
 
     def step(self, step: int) -> dict[str, float]:
@@ -104,11 +105,8 @@ class _Trainer:
         epoch, position = divmod(step, self.steps_per_epoch)
         chosen = _order(len(self.images), settings.seed, epoch)[position * self.half : (position + 1) * self.half]
         chosen = chosen.to(self.images.device)
-        batch = make_batch(self.images[chosen], self.textures, epoch * len(self.images) + chosen, settings)
-        with autocast(self.images.device, settings.precision):
-            output = self.network(batch.images)
-        terms = losses(output, batch, settings)
-        loss = total(terms)
+        terms = self.method.losses(self.images[chosen], self.textures, epoch * len(self.images) + chosen)
+        loss = torch.stack(list(terms.values())).sum()
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(step, self.steps, settings)
         self.optimizer.zero_grad(set_to_none=True)
@@ -136,8 +134,9 @@ class _Trainer:
         }
 
 
-def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
-    weights, rate, decay = network.parameters(), settings.rate, settings.decay
+def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate, decay = settings.rate, settings.decay
     if settings.optimizer == "sgd":
         return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
     # Fused: one pass over weights and averages instead of many.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,8 +37,3 @@ def segment_loss(logits: Tensor, masks: Tensor) -> Tensor:
     p = logits.sigmoid()
     overlap = (2 * (p * share).sum() + 1) / (p.sum() + share.sum() + 1)
     return 10 * F.binary_cross_entropy_with_logits(logits, share) + 1 - overlap
-
-
-def total(terms: dict[str, Tensor]) -> Tensor:
-    """The sum of the terms."""
-    return torch.stack(list(terms.values())).sum()
