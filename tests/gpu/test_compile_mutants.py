@@ -17,11 +17,6 @@ from .mutants.launches import FLOATS, MUTANTS, WAITS, Twins, Wait
 budget, compiled = module("budget"), module("compiled")
 
 
-@pytest.fixture(autouse=True)
-def _cache() -> None:
-    compiled.use_own_cache()
-
-
 def launches(wrapper: Callable, *arguments: Any) -> list[dict[str, Any]]:
     with compiled.dry("sm_80") as found:
         compiled.faked(wrapper)(*arguments)

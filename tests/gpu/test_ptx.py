@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from dssm import backends, ops
 pytest.importorskip("triton", reason="triton is not installed")
 
 from .mutants.ptx import MUTANTS, Damage
-from .ptx.cases import CASES, run
+from .ptx.cases import cases, chosen
 from .ptx.device import kernels_of, numpy_device
 from .ptx.memory import KernelError
 
@@ -32,6 +33,10 @@ def tolerance(dtype: torch.dtype) -> dict[str, float]:
     return dict(zip(("rtol", "atol"), TOLERANCE.get(dtype, (0, 0)), strict=True))
 
 
+def pairs(op: str, ours: list[Tensor], theirs: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(cases.specified(op, ours), cases.specified(op, theirs), strict=True)
+
+
 def close(ours: Tensor, theirs: Tensor) -> bool:
     return torch.allclose(ours, theirs, **tolerance(ours.dtype))
 
@@ -40,12 +45,11 @@ def close(ours: Tensor, theirs: Tensor) -> bool:
 def test_compiled_kernels_agree_with_the_reference(op: str) -> None:
     """Results and gradients of every case; and the cases leave out no kernel of the op."""
     executed: set[str] = set()
-    for call in CASES[op]():
+    for case in chosen(op):
         with numpy_device() as ran:
-            actual = run(op, call, "triton")
+            actual = case.run("triton")
         executed.update(ran)
-        expected = run(op, call, "reference")
-        for ours, theirs in zip(actual, expected, strict=True):
+        for ours, theirs in pairs(op, actual, case.run("reference")):
             torch.testing.assert_close(ours, theirs, **tolerance(ours.dtype))
     assert kernels_of(op) <= executed
 
@@ -69,13 +73,13 @@ def complaint(mutant: Damage) -> str:
         damaged.append(found[0])
         return text[: found.start()] + found.expand(mutant.replacement) + text[found.end() :]
 
-    for call in CASES[mutant.op]():
+    for case in chosen(mutant.op):
         try:
             with numpy_device(damage):
-                actual = run(mutant.op, call, "triton")
+                actual = case.run("triton")
         except KernelError as error:
             return str(error)
         if damaged:
-            agree = all(map(close, actual, run(mutant.op, call, "reference")))
+            agree = all(close(*pair) for pair in pairs(mutant.op, actual, case.run("reference")))
             return "nothing" if agree else "result"
     pytest.fail(f"nothing fits {mutant.pattern}")
