@@ -13,7 +13,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+from triton.runtime.jit import JITFunction
 
 from dssm import backends
 
@@ -68,15 +69,32 @@ def dry(target: str) -> Iterator[list[DryLaunch]]:
         yield launches
 
 
-def report(target: str, ops: Sequence[str], usual: bool = False) -> list[dict[str, Any]]:
-    """A row per launch of every case, or every usual case, of the ops."""
+def report(target: str, ops: Sequence[str], usual: bool = False, once: bool = False) -> list[dict[str, Any]]:
+    """A row per launch of every case, or every usual case, of the ops; or, `once`, only of the first of each kernel."""
     rows = []
+    compiled: set[str] = set()
     for op in ops:
         for case in [case for case in cases.of(op) if case.usual or not usual]:
-            with dry(target) as launches:
+            with dry(target) as launches, _leaving_out(compiled) if once else nullcontext():
                 case.run("triton")
             rows += [{"target": target, "op": op, "case": case.name, **launch.report()} for launch in launches]
     return rows
+
+
+@contextmanager
+def _leaving_out(compiled: set[str]) -> Iterator[None]:
+    """Inside, launches of these kernels do nothing; those of others join them."""
+    original = JITFunction.run
+
+    def run(kernel: Any, *arguments: Any, **options: Any) -> Any:
+        name = kernel.fn.__name__
+        if name in compiled:
+            return None
+        compiled.add(name)
+        return original(kernel, *arguments, **options)
+
+    with patch.object(JITFunction, "run", run):
+        yield
 
 
 class _NoWaiting(TorchDispatchMode):
@@ -151,11 +169,11 @@ def main() -> None:
     parser.add_argument("targets", nargs="+", choices=TARGETS)
     parser.add_argument("--op", action="append", help="only this op; repeatable")
     parser.add_argument("--usual", action="store_true", help="only bytes and float32, contiguous")
+    parser.add_argument("--once", action="store_true", help="each kernel once, as the first case launches it")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    rows = [
-        row for target in options.targets for row in report(target, options.op or cases.kernel_ops(), options.usual)
-    ]
+    ops = options.op or cases.kernel_ops()
+    rows = [row for target in options.targets for row in report(target, ops, options.usual, options.once)]
     options.out.write_text(json.dumps(rows, indent=1))
 
 

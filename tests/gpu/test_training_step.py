@@ -27,8 +27,8 @@ guard, interpreter = module("guard"), module("interpreter")
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sixteenth of the products in the last stage, which the interpreter takes minutes for."""
-    for module in (backbone, network, segmenter, scorer):
-        monkeypatch.setattr(module, "WIDTHS", (64, 64, 64, 128))
+    for part in (backbone, network, segmenter, scorer):
+        monkeypatch.setattr(part, "WIDTHS", (64, 64, 64, 128))
 
 
 @contextmanager

@@ -174,7 +174,7 @@ MUTANTS = (
         MASK,
         "(width + 31) / 32",
         "width / 32",
-        "",
+        "uninitialised",
     ),
 )
 

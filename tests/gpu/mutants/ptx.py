@@ -23,7 +23,7 @@ class Damage:
     @property
     def where(self) -> str:
         changed = f"`{self.pattern}` becomes `{self.replacement}`" if self.replacement else f"no `{self.pattern}`"
-        return f"{self.op}: {changed}"
+        return f"{self.op}: {changed}" + (f", at place {self.place + 1}" if self.place else "")
 
 
 BARRIER = r"bar\.sync\s+0;"

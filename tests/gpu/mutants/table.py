@@ -78,9 +78,10 @@ def text() -> str:
     lines = [
         "# Planted mistakes",
         "",
+        "Made by `make gpu-mutants` from `tests/gpu/mutants`; do not edit.",
+        "",
         f"{count} mistakes, each planted alone; a test per row asserts that the check says what the last column says.",
-        "The same checks find nothing in what is unbroken. Made by `make gpu-mutants` from `tests/gpu/mutants`; do not",
-        "edit.",
+        "The same checks find nothing in what is unbroken.",
     ]
     for heading, check, mutants in SECTIONS:
         lines += ["", f"## {heading}", "", check, "", "| mistake | where | caught by |", "|---|---|---|"]
