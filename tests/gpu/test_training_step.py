@@ -16,8 +16,8 @@ from torch import Tensor
 from dssm import Detector, backends
 from dssm.cli.bench import module
 from dssm.data import load_textures
-from dssm.model import Network, backbone, network, segmenter
-from dssm.scores import scorer
+from dssm.methods.dssm import DSSM
+from dssm.model.backbone import ResNet18
 from dssm.settings import Settings, preset
 from dssm.training import train
 
@@ -27,8 +27,7 @@ guard, interpreter = module("guard"), module("interpreter")
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sixteenth of the products in the last stage, which the interpreter takes minutes for."""
-    for part in (backbone, network, segmenter, scorer):
-        monkeypatch.setattr(part, "WIDTHS", (64, 64, 64, 128))
+    monkeypatch.setattr(ResNet18, "widths", (64, 64, 64, 128))
 
 
 @contextmanager
@@ -59,11 +58,11 @@ def near(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 def step(images: Tensor, settings: Settings) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The losses of one step, and the gradients of all weights."""
     torch.manual_seed(settings.seed)
-    model = Network(settings)
+    method = DSSM(settings)
     textures = load_textures("builtin", (64, 64))
-    (row,) = train(model, images, textures, settings, progress=False)
+    (row,) = train(method, images, textures, progress=False)
     losses = {name: row[name] for name in ("loss", "classify", "regress", "segment") if name in row}
-    return losses, {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    return losses, {name: weight.grad for name, weight in method.network.named_parameters() if weight.grad is not None}
 
 
 def test_a_training_step_is_that_of_the_reference(surfaces: Tensor) -> None:
