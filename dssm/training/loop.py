@@ -130,6 +130,7 @@ class _Trainer:
             "step": state.step,
             "rate": round(_rate(state.step - 1, self.steps, self.settings), 8),
             **means,
+            "seconds": round(sums["seconds"], 3),
             "images_per_second": round(sums["images"] / sums["seconds"], 1),
         }
 
