@@ -30,18 +30,21 @@ def data(tmp_path_factory: pytest.TempPathFactory, surfaces: Tensor) -> Path:
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The budget `quick` takes a few steps on small images."""
+def seconds(monkeypatch: pytest.MonkeyPatch) -> Budget:
+    """The budget `quick`, which takes a few steps on small images."""
     changes = {"size": (64, 64), "epochs": None, "samples": 40, "batch": 8, "checkpoint": 0.0}
-    monkeypatch.setitem(BUDGETS, "quick", Budget("quick", "a few steps", 1, changes))
+    budget = Budget("quick", "a few steps", 1, changes)
+    monkeypatch.setitem(BUDGETS, budget.name, budget)
+    return budget
 
 
 @pytest.fixture
-def reproduce(data: Path, tmp_path: Path, seconds: None) -> Callable[..., Result]:
+def reproduce(data: Path, tmp_path: Path, seconds: Budget) -> Callable[..., Result]:
     """Run the command on the data, with results in out/ and runs in runs/ of the test's folder."""
 
     def run(*arguments: str) -> Result:
         places = ["--data", str(data), "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+        places += ["--budget", seconds.name]
         return CliRunner().invoke(cli, ["reproduce", *places, *arguments])
 
     return run

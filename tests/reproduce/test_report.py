@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def results(tmp_path: Path, seconds: None) -> Results:
+def results(tmp_path: Path) -> Results:
     return Results(tmp_path)
 
 
