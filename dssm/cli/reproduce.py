@@ -76,7 +76,7 @@ def reproduce(
             found = plan(wanted.only(only), wanted.on(on), budget, numbers, place, results)
             _announce(wanted, budget, found)
             if listing:
-                _list(found, results)
+                _list(wanted, found, results)
                 return
             if not report:
                 if not found.to_do and not found.finished:
@@ -110,21 +110,21 @@ def _announce(table: Table, budget: Budget, found: Plan) -> None:
         _say(f"left out: {reason}")
 
 
-def _list(found: Plan, results: Results) -> None:
-    """A line per row and data set, and how long the rest takes."""
+def _list(table: Table, found: Plan, results: Results) -> None:
+    """A line per data set and row, and how long the rest takes."""
     from dssm.reproduce.run import duration, estimate
 
-    lines: dict[tuple[str, str], list[float]] = {}  # finished, to do, seconds
-    for jobs, finished in ((found.finished, True), (found.to_do, False)):
-        for job in jobs:
-            line = lines.setdefault((job.data.name, job.system.name), [0, 0, 0.0])
-            line[0 if finished else 1] += 1
-            line[2] += 0.0 if finished else estimate(job, results)
-    for (data, row), (done, to_do, seconds) in sorted(lines.items()):
-        rest = duration(seconds) if to_do else ""
-        click.echo(f"  {data:14}{row:14}{done:.0f} of {done + to_do:.0f}  {rest}".rstrip())
-    rest = duration(sum(seconds for _, _, seconds in lines.values()))
-    click.echo(f"{len(found.finished)} jobs are finished, {len(found.to_do)} are to do: {rest}")
+    total = 0.0
+    for data in table.data:
+        for row in table.rows:
+            done = [job for job in found.finished if (job.data, job.system) == (data, row.system)]
+            to_do = [job for job in found.to_do if (job.data, job.system) == (data, row.system)]
+            seconds = sum(estimate(job, results) for job in to_do)
+            total += seconds
+            if done or to_do:
+                count, rest = f"{len(done)} of {len(done) + len(to_do)}", duration(seconds) if to_do else ""
+                click.echo(f"  {data.name:14}{row.system.name:14}{count}  {rest}".rstrip())
+    click.echo(f"{len(found.finished)} jobs are finished, {len(found.to_do)} are to do: {duration(total)}")
 
 
 def _show(table: Table, budget: Budget, results: Results) -> None:

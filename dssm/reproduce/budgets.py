@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
-
 # The paper's SGD needs hundreds of epochs; `dssm train --preset quick` takes this too.
-_FEW_STEPS = MappingProxyType({"optimizer": "adamw", "rate": 0.001, "decay": 0.01, "warmup": 0.1})
+_FEW_STEPS = {"optimizer": "adamw", "rate": 0.001, "decay": 0.01, "warmup": 0.1}
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Budget:
     about: str
     minutes: float  # what a training takes on two cores, roughly: the estimate before anything was measured
     changes: Mapping[str, Any] = field(default_factory=dict)  # to every system
-    instead_of_sgd: Mapping[str, Any] = _NONE  # to the systems whose papers train by SGD
+    instead_of_sgd: Mapping[str, Any] = field(default_factory=dict)  # to the systems whose papers train by SGD
 
 
 BUDGETS = {

@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, surfaces: Tensor) -> Path:
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> Budget:
     """The budget `quick`, which takes a few steps on small images."""
-    changes = {"size": (64, 64), "epochs": None, "samples": 40, "batch": 8, "checkpoint": 0.0}
+    changes = {"size": (64, 64), "epochs": None, "samples": 20, "batch": 8}
     budget = Budget("quick", "a few steps", 1, changes)
     monkeypatch.setitem(BUDGETS, budget.name, budget)
     return budget
