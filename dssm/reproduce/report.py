@@ -147,7 +147,8 @@ def _orders(table: Table, cells: Sequence[Measured]) -> list[str]:
             here = {cell.row.system.name: cell.value(measure) for cell in cells if cell.data == data}
             known = [row for row in rows if here.get(row.system.name) is not None]
             known.sort(key=lambda row: -(here[row.system.name] or 0))
-            said.append(f"{data.title}: {_titles(known)}.")
+            if len(known) > 1:
+                said.append(f"{data.title}: {_titles(known)}.")
         lines.append(" ".join(said))
     return ["\n".join(lines)] if lines else []
 
