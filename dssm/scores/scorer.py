@@ -23,7 +23,7 @@ class Scorer:
         self.settings = settings
         self.image: Gaussian | None = None  # of pooled or projected features
         self.position: Gaussian | None = None  # of stage features, one per position
-        self.channels = _draw_channels(settings, widths)
+        self.channels = draw_channels(sum(widths[stage - 1] for stage in settings.map_stages), settings)
         # Mean and deviation of each map over good images, which puts maps of different units on one scale.
         self.scales: dict[str, Tensor] = {}
 
@@ -131,9 +131,8 @@ class Scorer:
         return maps
 
 
-def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
-    """Which of the concatenated channels enter the Mahalanobis map, ascending; drawn once from the seed (as PaDiM)."""
-    total = sum(widths[stage - 1] for stage in settings.map_stages)
+def draw_channels(total: int, settings: Settings) -> Tensor:
+    """Which of all channels enter the Mahalanobis map, ascending; drawn once from the seed (as PaDiM)."""
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.randperm(total, generator=generator)[: settings.map_channels].sort().values
 
