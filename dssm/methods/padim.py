@@ -14,7 +14,6 @@ from dssm.methods.frozen import Frozen
 from dssm.methods.method import Method
 from dssm.scores import Gaussian, Moments
 from dssm.scores.maps import enlarge
-from dssm.scores.scorer import draw_channels
 from dssm.settings import Settings
 
 _RIDGE = 0.01
@@ -37,7 +36,8 @@ class PaDiM(Method):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.network = Frozen(settings)
-        self.channels = draw_channels(self.network.width, settings)
+        generator = torch.Generator().manual_seed(settings.seed)
+        self.channels = torch.randperm(self.network.width, generator=generator)[: settings.map_channels].sort().values
         self.gaussian: Gaussian | None = None
 
     @torch.no_grad()

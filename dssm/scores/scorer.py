@@ -23,7 +23,7 @@ class Scorer:
         self.settings = settings
         self.image: Gaussian | None = None  # of pooled or projected features
         self.position: Gaussian | None = None  # of stage features, one per position
-        self.channels = draw_channels(sum(widths[stage - 1] for stage in settings.map_stages), settings)
+        self.channels = _draw_channels(settings, widths)
         # Mean and deviation of each map over good images, which puts maps of different units on one scale.
         self.scales: dict[str, Tensor] = {}
 
@@ -131,8 +131,9 @@ class Scorer:
         return maps
 
 
-def draw_channels(total: int, settings: Settings) -> Tensor:
-    """Which of all channels enter the Mahalanobis map, ascending; drawn once from the seed (as PaDiM)."""
+def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
+    """Which of the concatenated channels enter the Mahalanobis map, ascending; drawn once from the seed (as PaDiM)."""
+    total = sum(widths[stage - 1] for stage in settings.map_stages)
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.randperm(total, generator=generator)[: settings.map_channels].sort().values
 
