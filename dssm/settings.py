@@ -30,7 +30,9 @@ class Settings:
     of the good images chooses the thresholds instead of training.
     """
 
-    method: Literal["dssm"] = _setting("dssm", "the system that is trained; the others are there to compare with")
+    method: Literal["dssm", "padim", "patchcore", "patch_svdd", "students"] = _setting(
+        "dssm", "the system that is trained; the others are there to compare with"
+    )
 
     # images
     size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
@@ -38,8 +40,10 @@ class Settings:
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
 
-    backbone: Literal["resnet18"] = _setting("resnet18", "the network that extracts features")
-    weights: str | None = _setting(None, "file of weights that it starts from (torchvision's names); null: none")
+    backbone: Literal["resnet18", "efficientnet-lite0"] = _setting("resnet18", "the network that extracts features")
+    weights: str | None = _setting(
+        None, "weights that it starts from: a file, imagenet (of a package, for efficientnet-lite0), or null: none"
+    )
 
     # the anomalies that training pastes in
     patches: tuple[Literal["noise", "scar", "patch"], ...] = _setting(("noise", "scar"), "kinds of patches (Table 8)")
