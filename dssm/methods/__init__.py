@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from dssm.errors import InputError
+from dssm.methods.cdo import CDO
+from dssm.methods.cutpaste import CutPaste
+from dssm.methods.draem import DRAEM
 from dssm.methods.dssm import DSSM
 from dssm.methods.method import Method
 from dssm.settings import Settings
 
-METHODS: dict[str, type[Method]] = {"dssm": DSSM}
+METHODS: dict[str, type[Method]] = {"dssm": DSSM, "cutpaste": CutPaste, "draem": DRAEM, "cdo": CDO}
 
 
 def build(settings: Settings) -> Method:
