@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dssm.errors import BackendError, InputError
-from dssm.methods import METHODS
 from dssm.reproduce.budgets import Budget
 from dssm.reproduce.datasets import DataSet
 from dssm.reproduce.job import Job, Place, drop_model, evaluate, train
@@ -80,9 +79,7 @@ def estimate(job: Job, results: Results) -> float:
     measured = results.seconds(job.system.name, job.budget.name)
     if measured is not None:
         return measured
-    settings = job.settings
-    trains = METHODS[settings.method].trains and settings.epochs != 0
-    return 60 * (job.budget.minutes if trains else _UNTRAINED_MINUTES)
+    return 60 * (job.budget.minutes if job.system.trains else _UNTRAINED_MINUTES)
 
 
 def duration(seconds: float) -> str:

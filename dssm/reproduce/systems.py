@@ -31,8 +31,15 @@ class System:
         from dssm import methods  # torch takes seconds to import; --help need not wait for it
 
         own = methods.defaults(self.method)
-        schedule = budget.instead_of_sgd if own.optimizer == "sgd" else {}
-        return own.replace(**{**budget.changes, **schedule, **self.changes, "seed": seed})
+        changes = {**budget.changes(own, trains=self.trains), **self.changes}
+        return own.replace(**{**changes, "seed": seed})
+
+    @property
+    def trains(self) -> bool:
+        """Whether gradients teach it anything."""
+        from dssm.methods import METHODS
+
+        return METHODS[self.method].trains and self.changes.get("epochs") != 0
 
 
 UNTRAINED = System("untrained", "untrained ResNet-18", changes={"epochs": 0})
@@ -46,7 +53,7 @@ SSPCAB = System("sspcab", "SSPCAB on CutPaste", "cutpaste", {"ways": 3, "sspcab"
 DRAEM = System("draem", "DRAEM", "draem")
 DRAEM_SSPCAB = System("draem-sspcab", "SSPCAB on DRAEM", "draem", {"sspcab": True})
 CDO = System("cdo", "CDO", "cdo")
-PADIM = System("padim", "PaDiM", "padim")
-PATCHCORE = System("patchcore", "PatchCore", "patchcore")
+PADIM = System("padim", "PaDiM, ImageNet features", "padim")
+PATCHCORE = System("patchcore", "PatchCore, ImageNet features", "patchcore")
 PATCH_SVDD = System("patch-svdd", "Patch-SVDD", "patch_svdd")
-STUDENTS = System("students", "Uninformed Students", "students")
+STUDENTS = System("students", "Uninformed Students, ImageNet teacher", "students")

@@ -32,8 +32,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, surfaces: Tensor) -> Path:
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> Budget:
     """The budget `quick`, which takes a few steps on small images."""
-    changes = {"size": (64, 64), "epochs": None, "samples": 20, "batch": 8}
-    budget = Budget("quick", "a few steps", 1, changes)
+    schedule = {"epochs": None, "samples": 20, "batch": 8}
+    budget = Budget("quick", "a few steps", 1, {"size": (64, 64)}, schedule)
     monkeypatch.setitem(BUDGETS, budget.name, budget)
     return budget
 

@@ -94,7 +94,7 @@ def test_a_table_end_to_end(reproduce: Reproduce, tmp_path: Path, monkeypatch: p
 def test_a_killed_command_goes_on_where_it_was(
     reproduce: Reproduce, seconds: Budget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every_step = replace(seconds, changes={**seconds.changes, "checkpoint": 0.0})
+    every_step = replace(seconds, schedule={**seconds.schedule, "checkpoint": 0.0})
     monkeypatch.setitem(BUDGETS, seconds.name, every_step)
     rows = ["9", "--only", "untrained", "--only", "mscm", *STRICT]
     with monkeypatch.context() as patch:
