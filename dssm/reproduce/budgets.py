@@ -45,7 +45,7 @@ def _short(name: str, minutes: float, side: int, samples: int) -> Budget:
         "system whose paper says SGD; DRAEM an eighth as wide as in its paper; Patch-SVDD, which sees small parts of "
         "an image, shown each eight times"
     )
-    by_method = {"draem": {"width": 0.125}, "patch_svdd": {"samples": 8 * samples}}
+    by_method: dict[str, dict[str, Any]] = {"draem": {"width": 0.125}, "patch_svdd": {"samples": 8 * samples}}
     schedule = {"epochs": None, "samples": samples}
     return Budget(name, about, minutes, {"size": (side, side)}, schedule, _FEW_STEPS, by_method, batch=32)
 

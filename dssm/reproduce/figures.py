@@ -35,7 +35,8 @@ def draw_figures(
 ) -> None:
     """Write all figures into a folder. Heat maps are of the strict protocol's fold `seed`.
 
-    With `train_missing`, models that are not in the run folders are trained; else their rows are left out.
+    With `train_missing`, models that are not in the run folders are trained; else their rows are left out, and a
+    figure of fewer than two rows is not drawn.
     Raises InputError where there is no BSD.
     """
     data = BSD_STRICT.locate(place.data)
@@ -52,7 +53,7 @@ def draw_figures(
                     say(f"left out of {title}: {row.system.title} has no model in {place.runs}")
             except InputError as error:
                 say(f"left out of {title}: {error}")
-        if detectors:
+        if len(detectors) > 1:
             sheet = heatmaps(detectors, _defective(data, seed))
             picture.save(sheet, folder / file_name(title, budget.name))
 

@@ -7,6 +7,8 @@ import csv
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +17,7 @@ import yaml
 
 from dssm import files, picture
 from dssm.detector import Detector
+from dssm.errors import InputError
 from dssm.files import CHECKPOINT, CONFIG, FACTS, LOG, TENSORS
 from dssm.heatmaps import heatmap_sheet
 from dssm.reproduce.budgets import Budget
@@ -71,14 +74,15 @@ def train(job: Job, place: Place) -> Detector:
     folder, data, settings = job.folder(place.runs), job.data.locate(place.data), job.settings
     if job.is_trained(place.runs):
         return Detector.load(folder, device=place.device)
-    source = yaml.safe_dump({"data": str(data.resolve()), "protocol": job.data.protocol})
-    files.write_text(folder / CONFIG, source + settings.as_yaml())
-    detector = Detector(settings, device=place.device)
-    began = time.perf_counter()
-    detector.fit(data, protocol=job.data.protocol, folder=folder, resume=True)
-    files.write_json(folder / _FIT, time.perf_counter() - began)
-    detector.save(folder)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    with _alone(folder):
+        source = yaml.safe_dump({"data": str(data.resolve()), "protocol": job.data.protocol})
+        files.write_text(folder / CONFIG, source + settings.as_yaml())
+        detector = Detector(settings, device=place.device)
+        began = time.perf_counter()
+        detector.fit(data, protocol=job.data.protocol, folder=folder, resume=True)
+        files.write_json(folder / _FIT, time.perf_counter() - began)
+        detector.save(folder)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
     return detector
 
 
@@ -118,3 +122,20 @@ def _training_seconds(folder: Path) -> float:
         return files.read_json(folder / _FIT)
     with (folder / LOG).open(newline="") as file:
         return sum(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Raises InputError where another process trains in this run folder; a process that dies leaves no lock behind."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"another command trains in {folder}; wait for it, or give other --runs") from error
+        yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def write_docs(root: Path, results: Results) -> None:
 def make_page(template: str, results: Results) -> str:
     """The template with its marks filled in: {{ runs }}, {{ table NAME }} and {{ figures }}."""
     makers: dict[str, Callable[[], str]] = {
-        "runs": lambda: _runs(results),
-        "figures": lambda: _figures(results.folder),
-        **{f"table {name}": lambda table=table: _section(table, results) for name, table in TABLES.items()},
+        "runs": partial(_runs, results),
+        "figures": partial(_figures, results.folder),
+        **{f"table {name}": partial(_section, table, results) for name, table in TABLES.items()},
     }
 
     def fill(mark: re.Match[str]) -> str:

@@ -19,8 +19,9 @@ from PIL import Image
 
 from dssm.cli import main
 from dssm.errors import InputError
-from dssm.reproduce import figures, job
+from dssm.reproduce import figures, job, systems
 from dssm.reproduce.budgets import BUDGETS, Budget
+from dssm.reproduce.datasets import BSD_STRICT
 from dssm.reproduce.systems import System
 from dssm.reproduce.tables import TABLES, Row, Table
 from dssm.training import loop
@@ -177,6 +178,17 @@ def test_a_row_that_fails_stops_no_other_row(
     assert result.exit_code == 1
     assert "no mask, BSD, strict folds, seed 0: the loss is nan" in result.stderr
     assert [line["row"] for line in lines(tmp_path / "out")] == ["untrained"]
+
+
+def test_two_commands_do_not_share_a_run_folder(reproduce: Reproduce, tmp_path: Path, seconds: Budget) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    folder = job.Job(systems.UNTRAINED, seconds, BSD_STRICT, 0).folder(tmp_path / "runs")
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        result = reproduce("9", "--only", "untrained", *STRICT)
+    assert result.exit_code == 1
+    assert "another command trains in" in result.stderr
 
 
 def test_changed_settings_are_run_again(reproduce: Reproduce, tmp_path: Path) -> None:
