@@ -52,7 +52,7 @@ def _panel(axes: Axes, table: Table, cells: Sequence[Measured], colours: dict[st
             value = cell.value(measure) if measure in table.measures else None
             if value is None:
                 continue
-            series = cell.row.system.title if table.across else MEASURES[measure]
+            series = cell.row.system.title.replace("`", "") if table.across else MEASURES[measure]
             colour = colours.setdefault(series, f"C{len(colours) % 10}")
             style: dict[str, Any] = {"color": colour, "markersize": 5, "linewidth": 1}
             axes.errorbar(value, height, xerr=cell.spread(measure) or 0, fmt="o", capsize=2, **style)
@@ -60,13 +60,13 @@ def _panel(axes: Axes, table: Table, cells: Sequence[Measured], colours: dict[st
             if paper is not None:
                 axes.plot(paper, height, marker="o", fillstyle="none", **style)
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
 
 
 def _label(table: Table, cell: Measured) -> str:
-    return cell.data.title if table.across else cell.row.system.title
+    return (cell.data.title if table.across else cell.row.system.title).replace("`", "")
 
 
 def _by_data(cells: Sequence[Measured]) -> list[tuple[str, list[Measured]]]:

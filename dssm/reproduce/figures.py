@@ -40,8 +40,9 @@ def draw_figures(
     Raises InputError where there is no BSD.
     """
     data = BSD_STRICT.locate(place.data)
-    picture.save(pastenoise(data, seed), folder / file_name(PASTENOISE))
-    picture.save(patches(data, seed), folder / file_name(PATCHES))
+    images, textures = _good(data, seed), load_textures("builtin", _SIZE)
+    picture.save(pastenoise(images, textures, seed), folder / file_name(PASTENOISE))
+    picture.save(patches(images, textures, seed), folder / file_name(PATCHES))
     for title, table in HEATMAPS.items():
         detectors = []
         for row in TABLES[table].rows:
@@ -70,25 +71,23 @@ def file_name(title: str, budget: str = "") -> str:
     return f"{number}-{budget}.png" if budget else f"{number}.png"
 
 
-def pastenoise(data: Path, seed: int) -> Image.Image:
+def pastenoise(images: Tensor, textures: Tensor, seed: int) -> Image.Image:
     """I, Perlin noise, M_p, M, I_e and I_s, made by the ops one after the other."""
-    images, index = _good(data, seed)
-    textures = load_textures("builtin", _SIZE)
+    index = torch.arange(len(images))
     noise = ops.perlin(index, _SIZE, seed=seed)
     above = noise > 0.5
     mask = ops.component(above)
-    source = ops.augment(textures[:: len(textures) // _GOOD][:_GOOD], index, seed=seed)
-    pasted = ops.blend(images, source, mask, torch.full((_GOOD,), 0.5))
+    source = ops.augment(textures[:: len(textures) // len(images)][: len(images)], index, seed=seed)
+    pasted = ops.blend(images, source, mask, torch.full((len(images),), 0.5))
     grey = ((noise + 1) * 127.5).clamp(0, 255).to(torch.uint8)[:, None]
     columns = images, grey, _white(above), _white(mask), source, pasted
     headers = ["I", "Perlin noise", "M_p: noise > 0.5", "M: largest component", "I_e", "I_s, a = 0.5"]
     return picture.sheet(list(zip(*columns, strict=True)), headers=headers)
 
 
-def patches(data: Path, seed: int) -> Image.Image:
+def patches(images: Tensor, textures: Tensor, seed: int) -> Image.Image:
     """Good images, and the same with a patch of each type."""
-    images, index = _good(data, seed)
-    textures = load_textures("builtin", _SIZE)[-_GOOD:]
+    index, textures = torch.arange(len(images)), textures[-len(images) :]
     columns: list[list[Image.Image]] = [[picture.as_pil(image) for image in images]]
     for kind in ("noise", "scar", "patch"):
         pasted, masks, _ = ops.paste(images, textures, index, seed=seed, kind=kind, area=(0.0, 0.2))
@@ -113,10 +112,10 @@ def _defective(data: Path, seed: int) -> list[Sample]:
     return [found[i * len(found) // _DEFECTIVE] for i in range(min(_DEFECTIVE, len(found)))]
 
 
-def _good(data: Path, seed: int) -> tuple[Tensor, Tensor]:
-    """Training images, evenly spread, and their sample numbers."""
+def _good(data: Path, seed: int) -> Tensor:
+    """Some training images, evenly spread."""
     found = discover(data, protocol=BSD_STRICT.protocol, seed=seed).train
-    return load_images([found[i * len(found) // _GOOD] for i in range(_GOOD)], _SIZE), torch.arange(_GOOD)
+    return load_images([found[i * len(found) // _GOOD] for i in range(_GOOD)], _SIZE)
 
 
 def _white(masks: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dssm import files
 from dssm.errors import InputError
-from dssm.reproduce.budgets import BUDGETS
+from dssm.reproduce.budgets import BUDGETS, Budget
 from dssm.reproduce.chart import draw
 from dssm.reproduce.figures import file_names
 from dssm.reproduce.report import grid, markdown, measured, percent
@@ -30,16 +30,16 @@ def write_docs(root: Path, results: Results) -> None:
     readme = _text(root / "README.md")
     page = make_page(_text(root / TEMPLATE), results)
     for table in TABLES.values():
-        for budget in BUDGETS.values():
-            if cells := measured(table, budget, results):
-                draw(table, cells, results.folder / chart_name(table, budget.name))
+        for budget in _budgets_of(table, results):
+            draw(table, measured(table, budget, results), results.folder / chart_name(table, budget.name))
     files.write_text(root / PAGE, page)
     files.write_text(root / "README.md", insert(readme, readme_section(results)))
 
 
 def make_page(template: str, results: Results) -> str:
-    """The template with its marks filled in: {{ runs }}, {{ table NAME }} and {{ figures }}."""
+    """The template with its marks filled in: {{ budgets }}, {{ runs }}, {{ table NAME }} and {{ figures }}."""
     makers: dict[str, Callable[[], str]] = {
+        "budgets": _budgets,
         "runs": partial(_runs, results),
         "figures": partial(_figures, results.folder),
         **{f"table {name}": partial(_section, table, results) for name, table in TABLES.items()},
@@ -67,6 +67,8 @@ def readme_section(results: Results) -> str:
         ]
         for cell in cells
     ]
+    if not cells:
+        return "Not run yet."
     return grid(["data", "system", *(MEASURES[measure] for measure in measures), "runs"], lines, left=2)
 
 
@@ -84,14 +86,31 @@ def chart_name(table: Table, budget: str) -> str:
     return f"{table.stem}-{budget}.png"
 
 
-def _section(table: Table, results: Results) -> str:
-    """All budgets under which something of the table was run."""
-    parts = []
+def _budgets_of(table: Table, results: Results) -> list[Budget]:
+    """The budgets that more of a table was run under than its floor."""
+    found = []
     for budget in BUDGETS.values():
-        if text := markdown(table, budget, results):
-            picture = f"![{table.title}](../{results.folder.name}/{chart_name(table, budget.name)})"
-            parts.append(f"**Budget {budget.name}**: {budget.about}.\n\n{text}\n\n{picture}")
+        run = {
+            cell.row.system.name
+            for cell in measured(table, budget, results)
+            if any(result.budget == budget.name for result in cell.results)
+        }
+        if len(run) > 1:
+            found.append(budget)
+    return found
+
+
+def _section(table: Table, results: Results) -> str:
+    """The table and its picture under every such budget."""
+    parts = []
+    for budget in _budgets_of(table, results):
+        picture = f"![{table.title}](../{results.folder.name}/{chart_name(table, budget.name)})"
+        parts.append(f"**Budget {budget.name}**\n\n{markdown(table, budget, results)}\n\n{picture}")
     return "\n\n".join(parts) or f"Not run yet: `dssm reproduce {table.name}`."
+
+
+def _budgets() -> str:
+    return "\n".join(f"- `{budget.name}`: {budget.about}" for budget in BUDGETS.values())
 
 
 def _runs(results: Results) -> str:
@@ -99,19 +118,19 @@ def _runs(results: Results) -> str:
 
     def origin(result: Result) -> str:
         machine, versions = result.machine, result.versions
-        where = machine.get("gpu") or machine["cpu"]
-        libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
-        return f"{where}, {machine['cores']} cores, {machine['threads']} threads; {libraries}"
+        where = [machine.get("gpu") or machine["cpu"]] + [
+            f"{machine[part]} {part}" for part in ("cores", "threads") if part in machine
+        ]
+        return f"{', '.join(where)}; {', '.join(f'{name} {version}' for name, version in versions.items())}"
 
     lines = []
     for name, group in groupby(sorted(results, key=origin), key=origin):
         part = list(group)
-        seconds = {key: sum(result.seconds[key] for result in part) for key in ("training", "evaluation")}
+        seconds = [result.seconds for result in part if result.seconds]
+        times = [f"{key} {duration(sum(taken[key] for taken in seconds))}" for key in ("training", "evaluation")]
         dates = sorted({result.date for result in part})
-        lines.append(
-            f"- {name}: {len(part)} runs, {dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}; training "
-            f"{duration(seconds['training'])}, evaluation {duration(seconds['evaluation'])} of wall time."
-        )
+        period = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        lines.append(f"- {name}. Runs: {len(part)}, {period}; {', '.join(times) if seconds else 'times not kept'}.")
     return "\n".join(lines) or "Nothing yet."
 
 

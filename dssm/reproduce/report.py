@@ -36,9 +36,10 @@ class Measured:
         return self.row.paper.get(self.data.name, {}).get(measure)
 
     @property
-    def minutes(self) -> float:
-        """Of a training, on average."""
-        return mean(result.seconds["training"] for result in self.results) / 60
+    def minutes(self) -> float | None:
+        """Of a training, on average; None where nobody looked at a clock."""
+        known = [result.seconds["training"] for result in self.results if result.seconds]
+        return mean(known) / 60 if known else None
 
     def _values(self, measure: str) -> list[float]:
         found = [result.metrics.get(measure) for result in self.results]
@@ -59,7 +60,7 @@ def markdown(table: Table, budget: Budget, results: Results) -> str:
     parts = [_across(table, cells)] if table.across else [_down(table, cells, data) for data in _sets(cells)]
     there = {cell.row.system.name for cell in cells}
     missing = [row.system.title for row in table.rows if row.system.name not in there]
-    notes = [f"Not run: {', '.join(missing)}."] if missing else []
+    notes = [f"Not run: {'; '.join(missing)}."] if missing else []
     return "\n\n".join([*parts, *_orders(table, cells), *notes])
 
 
@@ -104,8 +105,9 @@ def _down(table: Table, cells: Sequence[Measured], data: DataSet) -> str:
 def _across(table: Table, cells: Sequence[Measured]) -> str:
     """A line per data set, a column per system, the paper's numbers in brackets; the mean last."""
     (measure,) = table.measures
-    names = dict.fromkeys(cell.row.system.name for cell in cells)
-    titles = [next(cell.row.system.title for cell in cells if cell.row.system.name == name) for name in names]
+    there = {cell.row.system.name for cell in cells}
+    systems = [row.system for row in table.rows if row.system.name in there]
+    names, titles = [system.name for system in systems], [system.title for system in systems]
     by_place = {(cell.row.system.name, cell.data): cell for cell in cells if cell.value(measure) is not None}
     sets = [data for data in _sets(cells) if any((name, data) in by_place for name in names)]
     lines = [[data.title, *(_both(by_place.get((name, data)), measure) for name in names)] for data in sets]
@@ -166,5 +168,7 @@ def _paper(cell: Measured, measure: str) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _minutes(minutes: float) -> str:
+def _minutes(minutes: float | None) -> str:
+    if minutes is None:
+        return "-"
     return f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"

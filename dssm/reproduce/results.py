@@ -27,7 +27,7 @@ class Result:
     size: list[int]  # height and width that the network saw
     images: int  # good images that it was given
     metrics: dict[str, float | None]
-    seconds: dict[str, float]  # training, evaluation
+    seconds: dict[str, float]  # training, evaluation; empty where they were not measured
     machine: dict[str, Any]
     versions: dict[str, str]
     date: str
@@ -66,7 +66,7 @@ class Results:
 
     def seconds(self, row: str, budget: str) -> float | None:
         """What this row has taken so far on average, on any data."""
-        taken = [sum(r.seconds.values()) for r in self if (r.row, r.budget) == (row, budget)]
+        taken = [sum(r.seconds.values()) for r in self if (r.row, r.budget) == (row, budget) and r.seconds]
         return sum(taken) / len(taken) if taken else None
 
     def add(self, table: Table, result: Result) -> None:

@@ -30,10 +30,10 @@ def data(tmp_path_factory: pytest.TempPathFactory, surfaces: Tensor) -> Path:
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> Budget:
+def seconds(monkeypatch: pytest.MonkeyPatch, good_folder: Path) -> Budget:
     """The budget `quick`, which takes a few steps on small images."""
     schedule = {"epochs": None, "samples": 20, "batch": 8}
-    budget = Budget("quick", "a few steps", 1, {"size": (64, 64)}, schedule)
+    budget = Budget("quick", "a few steps", 1, {"size": (64, 64), "textures": str(good_folder)}, schedule)
     monkeypatch.setitem(BUDGETS, budget.name, budget)
     return budget
 

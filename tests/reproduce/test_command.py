@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from click.testing import Result
@@ -70,7 +71,7 @@ def test_a_table_end_to_end(reproduce: Reproduce, tmp_path: Path, monkeypatch: p
     trained = next(line for line in found if line["row"] == "mscm")
     assert 0 <= trained["metrics"]["image_auroc"] <= 1
     assert trained["seconds"]["training"] > 0
-    assert trained["settings"] == {"size": [64, 64], "epochs": None, "samples": 20, "batch": 8}
+    assert trained["settings"] == {"size": [64, 64], "epochs": None, "samples": 20, "batch": 8, "textures": ANY}
     assert "| MSCM | " in result.output
     assert "97.42" in result.output
     taken = count_steps(monkeypatch)

@@ -103,7 +103,8 @@ def test_results_outlive_the_process(results: Results) -> None:
             "image_auroc",
             {"students": 91.40, "patch-svdd": 92.07, "cutpaste": 95.24, "sspcab": 96.12, "cdo": 95.78, "ours": 96.28},
         ),
-        ("pixel_auroc", {"patch-svdd": 95.71, "cutpaste": 95.97, "padim": 96.70, "cdo": 97.13, "ours": 97.28}),
+        # The paper prints 97.13 for CDO, which its column does not give.
+        ("pixel_auroc", {"patch-svdd": 95.71, "cutpaste": 95.97, "padim": 96.70, "cdo": 97.80, "ours": 97.28}),
     ],
 )
 def test_the_papers_columns_have_the_papers_averages(measure: str, averages: dict[str, float]) -> None:
