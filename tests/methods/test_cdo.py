@@ -15,7 +15,7 @@ from dssm.settings import Settings
 
 @pytest.fixture(scope="module")
 def small() -> Settings:
-    return methods.defaults("cdo").replace(size=(64, 64), batch=8, epochs=6)
+    return methods.defaults("cdo").replace(size=(64, 64), batch=4, epochs=10, rate=1e-3)
 
 
 def test_the_loss_equals_its_formula() -> None:
