@@ -15,7 +15,9 @@ from dssm.settings import Settings
 
 @pytest.fixture(scope="module")
 def small() -> Settings:
-    return methods.defaults("cdo").replace(size=(64, 64), batch=4, epochs=8, rate=1e-3, map_stages=(1, 2))
+    """A random ResNet-18, which needs no package."""
+    settings = methods.defaults("cdo").replace(backbone="resnet18", weights=None)
+    return settings.replace(size=(64, 64), batch=4, epochs=8, rate=1e-3, map_stages=(1, 2))
 
 
 def test_the_loss_equals_its_formula() -> None:
