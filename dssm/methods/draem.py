@@ -25,7 +25,7 @@ _MEAN_SIDE = 21  # of the mean filter before the largest pixel of a map is the i
 
 
 class DRAEM(Method):
-    """Zavrtanik, Kristan and Skocaj, "DRAEM: a discriminatively trained reconstruction embedding for surface anomaly
+    """Zavrtanik, Kristan and Skočaj, "DRAEM: a discriminatively trained reconstruction embedding for surface anomaly
     detection", ICCV 2021.
 
     I_a = (1 - M) I + a M I + (1 - a) M A, M = Perlin noise > 1/2, A a texture after three random operations; all of M,

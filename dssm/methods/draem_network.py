@@ -23,7 +23,9 @@ class DraemNetwork(nn.Module):
         wide, narrow = (max(round(width * channels), 1) for channels in (RECONSTRUCT, DISCRIMINATE))
         self.reconstruct = Autoencoder(wide, sspcab)
         self.discriminate = UNet(narrow)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = (images.float() / 255).contiguous(memory_format=torch.channels_last)

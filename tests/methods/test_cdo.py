@@ -15,7 +15,9 @@ from dssm.settings import Settings
 
 @pytest.fixture(scope="module")
 def small() -> Settings:
-    return methods.defaults("cdo").replace(size=(64, 64), batch=8, epochs=6)
+    """A random ResNet-18, which needs no package."""
+    settings = methods.defaults("cdo").replace(backbone="resnet18", weights=None)
+    return settings.replace(size=(64, 64), batch=4, epochs=8, rate=1e-3, map_stages=(1, 2))
 
 
 def test_the_loss_equals_its_formula() -> None:
@@ -60,11 +62,17 @@ def test_the_teacher_stays_as_it_was(small: Settings, surfaces: Tensor) -> None:
     pair = Pair(small).train()
     before = {name: value.clone() for name, value in pair.backbone.state_dict().items()}
     maps = pair(surfaces[:4])
-    assert maps.shape == (4, 3, 16, 16)
+    assert maps.shape == (4, 2, 16, 16)
     maps.sum().backward()
     assert all(torch.equal(value, before[name]) for name, value in pair.backbone.state_dict().items())
     assert all(parameter.grad is None for parameter in pair.backbone.parameters())
     assert all(parameter.grad is not None for parameter in pair.student.parameters())
+
+
+def test_another_backbone_and_other_stages(small: Settings, surfaces: Tensor) -> None:
+    pair = Pair(small.replace(backbone="efficientnet-lite0", map_stages=(3, 2))).eval()
+    with torch.no_grad():
+        assert pair(surfaces[:2]).shape == (2, 2, 8, 8)
 
 
 def test_it_learns_saves_and_loads(small: Settings, surfaces: Tensor, tmp_path: Path) -> None:

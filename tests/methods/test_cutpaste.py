@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dssm import Detector, methods
+from dssm.errors import InputError
 from dssm.methods.cutpaste import CutPaste, make_views
 from dssm.methods.jitter import jitter
 from dssm.model.backbone import ResNet18
@@ -64,9 +65,14 @@ def test_hue_turns_colours() -> None:
     assert (turned.argmax(1) == 0).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"ways": 2, "sspcab": True}])
-def test_it_learns_saves_and_loads(changes: dict, small: Settings, surfaces: Tensor, tmp_path: Path) -> None:
-    detector = Detector(small.replace(**changes), device="cpu").fit(surfaces, progress=False)
+@pytest.mark.parametrize(("changes", "terms"), [({}, ""), ({"ways": 2, "batch": 8, "sspcab": True}, ",predict")])
+def test_it_trains_saves_and_loads(
+    changes: dict, terms: str, small: Settings, surfaces: Tensor, tmp_path: Path
+) -> None:
+    detector = Detector(small.replace(**changes), device="cpu").fit(surfaces, folder=tmp_path, progress=False)
+    header, row = (tmp_path / "log.csv").read_text().splitlines()
+    assert header == f"epoch,step,rate,loss,classify{terms},images_per_second"
+    assert row.startswith("1,5,")  # 22 images, of which four and their views fill a batch
     good, bad = (np.array([p.score for p in detector.predict(x)]) for x in (surfaces, scratched(surfaces)))
     assert (bad > good).all()
     detector.save(tmp_path)
@@ -92,3 +98,8 @@ def test_pretrained_weights_go_around_the_block(small: Settings, tmp_path: Path)
     method.load_weights()
     assert method.network.backbone.get_submodule("layer4.1.conv1") is predictive
     assert torch.equal(method.network.backbone.get_parameter("layer4.1.conv2.weight"), trained.layer4[1].conv2.weight)
+
+
+def test_the_block_needs_its_place(small: Settings) -> None:
+    with pytest.raises(InputError, match="resnet18, not in efficientnet-lite0"):
+        CutPaste(small.replace(sspcab=True, backbone="efficientnet-lite0"))
