@@ -12,28 +12,30 @@ from torch import Tensor
 
 from dssm import ops, picture
 from dssm.data import Sample, discover, load_images, load_textures, read, read_mask
-from dssm.detector import Detector
+from dssm.detector import Detector, Evaluation
 from dssm.errors import InputError
 from dssm.heatmaps import heat
 from dssm.reproduce.budgets import BUDGETS, Budget
 from dssm.reproduce.datasets import BSD_STRICT
 from dssm.reproduce.job import Job, Place, train
+from dssm.reproduce.systems import BEST, System
 from dssm.reproduce.tables import TABLES
 
 PASTENOISE = "Figure 4: PasteNoise"
 PATCHES = "Figure 9: good images, and the same with patches pasted in (outlined)"
 # the figures of heat maps, and the tables whose rows they show
 HEATMAPS = {"Figure 7: systems": "3", "Figure 10: patch types": "8", "Figure 11: mask types": "9"}
+ERRORS = "Errors: what the preset best is most wrong about"
 
 _SIZE = (192, 448)  # about the aspect of the images
 _GOOD = 3
-_DEFECTIVE = 5
+_SHOWN = 5
 
 
 def draw_figures(
     folder: Path, budget: Budget, seed: int, place: Place, *, train_missing: bool, say: Callable[[str], None]
 ) -> None:
-    """Write all figures into a folder. Heat maps are of the strict protocol's fold `seed`.
+    """Write all figures into a folder. Heat maps and errors are of the strict protocol's fold `seed`.
 
     With `train_missing`, models that are not in the run folders are trained; else their rows are left out, and a
     figure of fewer than two rows is not drawn.
@@ -43,25 +45,32 @@ def draw_figures(
     images, textures = _good(data, seed), load_textures("builtin", _SIZE)
     picture.save(pastenoise(images, textures, seed), folder / file_name(PASTENOISE))
     picture.save(patches(images, textures, seed), folder / file_name(PATCHES))
+
+    def model(title: str, system: System) -> Detector | None:
+        job = Job(system, budget, BSD_STRICT, seed)
+        try:
+            if train_missing or job.is_trained(place.runs):
+                return train(job, place)
+            reason = f"{system.title} has no model in {place.runs}"
+        except InputError as error:
+            reason = str(error)
+        say(f"left out of {title}: {reason}")
+        return None
+
     for title, table in HEATMAPS.items():
-        detectors = []
-        for row in TABLES[table].rows:
-            job = Job(row.system, budget, BSD_STRICT, seed)
-            try:
-                if train_missing or job.is_trained(place.runs):
-                    detectors.append((row.system.title, train(job, place)))
-                else:
-                    say(f"left out of {title}: {row.system.title} has no model in {place.runs}")
-            except InputError as error:
-                say(f"left out of {title}: {error}")
+        found = [(row.system.title, model(title, row.system)) for row in TABLES[table].rows]
+        detectors = [(name, detector) for name, detector in found if detector is not None]
         if len(detectors) > 1:
             sheet = heatmaps(detectors, _defective(data, seed))
             picture.save(sheet, folder / file_name(title, budget.name))
+    if best := model(ERRORS, BEST):
+        evaluation = best.evaluate(data, protocol=BSD_STRICT.protocol)
+        picture.save(errors(best, evaluation), folder / file_name(ERRORS))
 
 
 def file_names() -> list[tuple[str, str]]:
     """Title and file of every figure there may be."""
-    fixed = [(title, file_name(title)) for title in (PASTENOISE, PATCHES)]
+    fixed = [(title, file_name(title)) for title in (PASTENOISE, PATCHES, ERRORS)]
     return fixed + [(f"{title}, budget {budget}", file_name(title, budget)) for title in HEATMAPS for budget in BUDGETS]
 
 
@@ -106,10 +115,31 @@ def heatmaps(detectors: Sequence[tuple[str, Detector]], samples: Sequence[Sample
     return picture.sheet(rows, captions=["marked pitting", *(title for title, _ in detectors)])
 
 
+def errors(detector: Detector, evaluation: Evaluation) -> Image.Image:
+    """The defective images with the lowest scores and the good ones with the highest, each above its heat map."""
+    pairs = sorted(zip(evaluation.predictions, evaluation.samples, strict=True), key=lambda pair: pair[0].score)
+    worst = {
+        "defective images with the lowest scores": [pair for pair in pairs if not pair[1].good][:_SHOWN],
+        "good images with the highest scores": [pair for pair in pairs if pair[1].good][-_SHOWN:],
+    }
+    rows, captions = [], []
+    for title, shown in worst.items():
+        images = [read(sample.path) for _, sample in shown]
+        rows += [
+            [
+                picture.outline(image, read_mask(sample, image.size))
+                for image, (_, sample) in zip(images, shown, strict=True)
+            ],
+            [heat(detector, image, found) for image, (found, _) in zip(images, shown, strict=True)],
+        ]
+        captions += [title, "heat maps"]
+    return picture.sheet(rows, captions=captions)
+
+
 def _defective(data: Path, seed: int) -> list[Sample]:
     """Some test images, evenly spread: nothing is picked by its score."""
     found = [sample for sample in discover(data, protocol=BSD_STRICT.protocol, seed=seed).test if not sample.good]
-    return [found[i * len(found) // _DEFECTIVE] for i in range(min(_DEFECTIVE, len(found)))]
+    return [found[i * len(found) // _SHOWN] for i in range(min(_SHOWN, len(found)))]
 
 
 def _good(data: Path, seed: int) -> Tensor:
