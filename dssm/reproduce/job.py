@@ -55,7 +55,7 @@ class Job:
 
     def folder(self, runs: Path) -> Path:
         """Its run folder; other settings have another one, so that no run is resumed with them."""
-        digest = hashlib.sha256(json.dumps(changes(self.settings)).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps(self.settings.as_dict()).encode()).hexdigest()[:8]
         return runs / f"{self.data.name}-{self.system.name}-{self.seed}-{digest}"
 
     def is_trained(self, runs: Path) -> bool:

@@ -12,6 +12,7 @@ from dssm.reproduce.budgets import Budget
 from dssm.reproduce.datasets import DataSet
 from dssm.reproduce.results import Result, Results
 from dssm.reproduce.tables import MEASURES, Row, Table
+from dssm.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Measured:
 
 def measured(table: Table, budget: Budget, results: Results) -> list[Measured]:
     """The rows that have results, a data set after the other."""
-    cells = [Measured(row, data, _of(row, data, budget, results)) for data in table.data for row in table.rows]
+    rows = [(row, settings) for row in table.rows if (settings := _settings(row, budget)) is not None]
+    cells = [Measured(row, data, results.of(settings, data.name)) for data in table.data for row, settings in rows]
     return [cell for cell in cells if cell.results]
 
 
@@ -78,11 +80,12 @@ def percent(cell: Measured, measure: str) -> str:
     return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
 
 
-def _of(row: Row, data: DataSet, budget: Budget, results: Results) -> list[Result]:
+def _settings(row: Row, budget: Budget) -> Settings | None:
+    """None for a system that this version does not have."""
     try:
-        return results.of(row.system.settings(budget, seed=0), data.name)
-    except InputError:  # a system that this version does not have
-        return []
+        return row.system.settings(budget, seed=0)
+    except InputError:
+        return None
 
 
 def _down(table: Table, cells: Sequence[Measured], data: DataSet) -> str:
