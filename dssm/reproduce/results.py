@@ -52,7 +52,9 @@ class Results:
     def of(self, settings: Settings, data: str) -> list[Result]:
         """The results of these settings on a data set, by seed; the seed of `settings` plays no part."""
         there = [result for results in self._tables.values() for result in results if result.data == data]
-        settings = settings.replace(seed=0) if there else settings
+        if not there:
+            return []
+        settings = settings.replace(seed=0)
         found = {result.seed: result for result in there if self._known(result) == settings}
         return [found[seed] for seed in sorted(found)]
 
