@@ -22,7 +22,7 @@ from dssm.settings import Settings
 def small() -> Settings:
     """A network of 8 and 4 channels that learns fast."""
     settings = methods.defaults("draem")
-    return settings.replace(size=(64, 64), width=1 / 16, batch=8, rate=3e-3, epochs=None, samples=160)
+    return settings.replace(size=(32, 32), width=1 / 16, batch=8, rate=0.01, epochs=None, samples=120)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_it_learns(small: Settings, surfaces: Tensor) -> None:
     scratched = surfaces.clone()
     scratched[:, :, 20:26, 10:50] = 20
     good, bad = (np.array([p.score for p in detector.predict(x)]) for x in (surfaces, scratched))
-    assert np.median(bad) > good.max()
+    assert bad.min() > good.max()
 
 
 @pytest.mark.parametrize("sspcab", [False, True])
