@@ -71,7 +71,7 @@ def test_it_trains_saves_and_loads(
 ) -> None:
     detector = Detector(small.replace(**changes), device="cpu").fit(surfaces, folder=tmp_path, progress=False)
     header, row = (tmp_path / "log.csv").read_text().splitlines()
-    assert header == f"epoch,step,rate,loss,classify{terms},images_per_second"
+    assert header == f"epoch,step,rate,loss,classify{terms},seconds,images_per_second"
     assert row.startswith("1,5,")  # 22 images, of which four and their views fill a batch
     good, bad = (np.array([p.score for p in detector.predict(x)]) for x in (surfaces, scratched(surfaces)))
     assert (bad > good).all()
