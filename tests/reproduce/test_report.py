@@ -8,7 +8,7 @@ from statistics import mean
 
 import pytest
 
-from dssm.reproduce.budgets import BUDGETS
+from dssm.reproduce.budgets import BUDGETS, Budget
 from dssm.reproduce.datasets import CATEGORIES
 from dssm.reproduce.page import PAGE, TEMPLATE, insert, make_page, readme_section
 from dssm.reproduce.paper import mvtec
@@ -79,6 +79,18 @@ def test_a_table_across_with_known_numbers(results: Results) -> None:
         "| MVTec screw | 70.0 | 90.0 (81.88) |",
         "| mean of these | - | 94.5 (90.94) |",
     ]
+
+
+@pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
+def test_every_row_exists_under_every_budget(budget: Budget) -> None:
+    systems = {row.system.name: row.system for table in TABLES.values() for row in table.rows}
+    settings = {name: system.settings(budget, seed=3) for name, system in systems.items()}
+    assert {chosen.seed for chosen in settings.values()} == {3}
+    assert settings["untrained"].epochs == 0
+    assert settings["sspcab"].sspcab
+    assert settings["mscm"] == settings["hog-np"] == settings["noise-scar"] == settings["ours"]
+    same = {(name, other) for name in settings for other in settings if settings[name] == settings[other]}
+    assert len(same) == len(settings) + 12, "no other two rows are the same"
 
 
 def test_results_outlive_the_process(results: Results) -> None:
