@@ -27,6 +27,7 @@ def cli() -> None:
       dssm train parts/good --out runs/parts        learn what good parts look like
       dssm predict runs/parts parts/new --out out   score images, draw heat maps
       dssm evaluate runs/bottle mvtec/bottle        metrics, where defects are known
+      dssm reproduce 9 --data DATA                  the paper's tables, measured
     """
 
 

@@ -54,9 +54,10 @@ class Job:
         return self.system.settings(self.budget, self.seed)
 
     def folder(self, runs: Path) -> Path:
-        """Its run folder; other settings have another one, so that no run is resumed with them."""
-        digest = hashlib.sha256(json.dumps(self.settings.as_dict()).encode()).hexdigest()[:8]
-        return runs / f"{self.data.name}-{self.system.name}-{self.seed}-{digest}"
+        """Its run folder: the same for rows of the same settings, another one for others, so that none is mixed up."""
+        settings = self.settings
+        digest = hashlib.sha256(json.dumps(settings.as_dict()).encode()).hexdigest()[:8]
+        return runs / f"{self.data.name}-{settings.method}-{self.seed}-{digest}"
 
     def is_trained(self, runs: Path) -> bool:
         """Whether its model lies in its run folder."""

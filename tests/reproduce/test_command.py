@@ -130,7 +130,7 @@ def test_a_killed_command_goes_on_where_it_was(
 def test_the_models_of_the_first_seed_stay(reproduce: Reproduce, tmp_path: Path) -> None:
     assert reproduce("9", "--only", "untrained", "--on", "bsd-strict", "--seeds", "1,0").exit_code == 0
     (model,) = (tmp_path / "runs").glob("*/model.safetensors")
-    assert "untrained-1" in model.parent.name
+    assert "bsd-strict-dssm-1-" in model.parent.name
 
 
 def test_missing_data_is_left_out_in_a_line(reproduce: Reproduce, tmp_path: Path) -> None:
