@@ -17,7 +17,7 @@ from dssm.scores.maps import enlarge
 from dssm.settings import Settings
 
 _CELL = 8  # pixels between positions
-_RIDGE = 1.0  # chosen on held-out good bottles and pills with pasted noise, as every choice here
+_RIDGE = 1.0  # in mean variances; chosen on held-out good bottles and pills with pasted noise
 
 
 class PaDiM(Method):
