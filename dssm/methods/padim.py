@@ -16,18 +16,21 @@ from dssm.scores import Gaussian, Moments
 from dssm.scores.maps import enlarge
 from dssm.settings import Settings
 
-_RIDGE = 1.0  # chosen on held-out good bottles and pills with pasted noise, as every choice here
+_CELL = 8  # pixels between positions
+_RIDGE = 1.0  # in mean variances; chosen on held-out good bottles and pills with pasted noise
 
 
 class PaDiM(Method):
     """Defard, Setkov, Loesch and Audigier, "PaDiM: a patch distribution modeling framework", ICPR 2021.
 
-    Stages 1-3 of a network that was trained on ImageNet are laid over the finest one's grid, every coarse value being
-    repeated, and 100 of their channels are drawn at random. At each position (i, j) of the grid
+    Stages 1-3 of a network that was trained on ImageNet are laid over one grid, every coarse value being repeated, and
+    100 of their channels are drawn at random. At each position (i, j) of the grid
         mean_ij = sum_k x_k / n,  S_ij = sum_k (x_k - mean_ij)(x_k - mean_ij)^T / (n - 1) + epsilon I   (eq. 1),
     and the map is the Mahalanobis distance (eq. 2). The score is the top of the map. The paper's networks are ResNets
     and EfficientNet-B5, of images cropped to 224x224; here it is EfficientNet-Lite0, of whole images. The paper's
-    epsilon, 0.01, has the scale of its networks' features; here it is the mean variance of the features themselves.
+    epsilon, 0.01, has the scale of its networks' features; here it is the mean variance of the features themselves. The
+    grid is that of stage 2, an eighth of the image's sides, with stage 1 averaged: a quarter of the paper's memory and
+    time, and no worse on good images with pasted noise.
     """
 
     trains: ClassVar[bool] = False
@@ -68,7 +71,10 @@ class PaDiM(Method):
 
     def _features(self, images: Tensor) -> Tensor:
         """(B, K, h, w)."""
-        maps = self.network(images)
-        size = maps[0].shape[2:]
-        together = torch.cat([F.interpolate(x, size=size, mode="nearest") for x in maps], dim=1)
+        size = (images.shape[2] // _CELL, images.shape[3] // _CELL)
+        resized = [
+            F.adaptive_avg_pool2d(x, size) if x.shape[2] > size[0] else F.interpolate(x, size=size, mode="nearest")
+            for x in self.network(images)
+        ]
+        together = torch.cat(resized, dim=1)
         return together[:, self.channels.to(together.device)]
