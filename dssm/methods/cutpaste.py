@@ -30,7 +30,7 @@ class CutPaste(DSSM):
     per image; here they are distances of stage features, a Gaussian per position, as in `dssm`. The translation of
     images, whose range it does not give, is left out.
 
-    The setting `sspcab` puts that block in place of the last but one 3x3 convolution of the ResNet.
+    The setting `sspcab` puts an `SSPCAB` in place of the last but one 3x3 convolution of the ResNet.
     """
 
     defaults: ClassVar[dict[str, Any]] = {"batch": 96, "epochs": 256, "regress": "none"}
@@ -57,7 +57,8 @@ class CutPaste(DSSM):
         if not self.settings.sspcab:
             return super().load_weights()
         block, predictive = self._last_block, self._last_block.conv1
-        block.conv1 = Convolution(*self.network.backbone.widths[-1:] * 2)  # takes, in vain, the weights in the file
+        width = self.network.backbone.widths[-1]
+        block.conv1 = Convolution(width, width)  # for the weights that a file has in its place
         super().load_weights()
         block.conv1 = predictive
 

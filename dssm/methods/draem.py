@@ -37,7 +37,7 @@ class DRAEM(Method):
 
     The paper's networks, of 128 and 64 channels on the first level, take about 200 billion multiplications per 256x256
     image, which two cores cannot train in a day: the setting `width` scales the channels. The setting `sspcab` puts
-    that block in place of the lowest level of the autoencoder.
+    an `SSPCAB` in place of the lowest level of the autoencoder.
     """
 
     network: DraemNetwork
