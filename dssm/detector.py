@@ -98,15 +98,16 @@ class Detector:
         Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
         """
         held_out, training = self._hold_out(self._training_images(data, protocol, progress))
-        textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             self.method = method = methods.build(self.settings)
         method.load_weights()
+        method.progress = progress
         method.network.to(self.device).eval()
         with self._inference():
             method.prepare(self._batches(training))
         if method.trains:
+            textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
             train(
                 method,
                 training.to(self.device),

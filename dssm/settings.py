@@ -30,7 +30,9 @@ class Settings:
     of the good images chooses the thresholds instead of training.
     """
 
-    method: Literal["dssm"] = _setting("dssm", "the system that is trained; the others are there to compare with")
+    method: Literal["dssm", "cutpaste", "draem", "cdo", "padim", "patchcore", "patch_svdd", "students"] = _setting(
+        "dssm", "the system that is trained; the others are there to compare with"
+    )
 
     # images
     size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
@@ -38,8 +40,12 @@ class Settings:
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
 
-    backbone: Literal["resnet18"] = _setting("resnet18", "the network that extracts features")
-    weights: str | None = _setting(None, "file of weights that it starts from (torchvision's names); null: none")
+    backbone: Literal["resnet18", "efficientnet-lite0"] = _setting("resnet18", "the network that extracts features")
+    weights: str | None = _setting(
+        None, "weights that it starts from: a file, imagenet (of a package, for efficientnet-lite0), or null: none"
+    )
+    width: float = _setting(1.0, "factor on the channels of networks that a method has of its own (draem)")
+    sspcab: bool = _setting(False, "the predictive block SSPCAB inside the network (cutpaste, draem)")
 
     # the anomalies that training pastes in
     patches: tuple[Literal["noise", "scar", "patch"], ...] = _setting(("noise", "scar"), "kinds of patches (Table 8)")
@@ -67,9 +73,11 @@ class Settings:
     # optimisation
     epochs: int | None = _setting(800, "passes over the good images; null: as many as `samples` needs")
     samples: int = _setting(2000, "good images shown in all where epochs is null")
-    batch: int = _setting(32, "images per step, one half normal, one half pasted")
-    optimizer: Literal["sgd", "adamw"] = _setting("sgd", "sgd as in the paper; adamw learns more from few images")
-    rate: float = _setting(0.03, "peak learning rate; falls to zero along a cosine")
+    batch: int = _setting(32, "images per step: good ones and what is made of them")
+    optimizer: Literal["sgd", "adam", "adamw"] = _setting("sgd", "the paper's; adamw learns more from few images")
+    rate: float = _setting(0.03, "peak learning rate")
+    schedule: Literal["cosine", "steps"] = _setting("cosine", "the rate falls to zero along a cosine, or in steps")
+    milestones: tuple[float, ...] = _setting((0.5, 0.75), "steps: shares of training after which it is a tenth")
     warmup: float = _setting(0.0, "share of the steps in which the rate rises to its peak")
     momentum: float = _setting(0.9, "momentum of SGD")
     decay: float = _setting(3e-5, "weight decay; adamw takes it apart from the gradient")
@@ -103,6 +111,7 @@ class Settings:
             "holdout": 0 < self.holdout <= 0.5,
             "patches": len(self.patches) > 0,
             "threshold": -2 <= self.threshold <= 2,
+            "width": 0 < self.width <= 4,
             "regress_weight": 0 <= self.regress_weight < math.inf,
             "segment_weight": 0 <= self.segment_weight < math.inf,
             "resolution": 0 <= self.resolution[0] < self.resolution[1] <= 10,
@@ -115,6 +124,7 @@ class Settings:
             "samples": self.samples >= 1,
             "batch": self.batch >= 2 and self.batch % 2 == 0,
             "rate": self.rate > 0,
+            "milestones": all(0 < share < 1 for share in self.milestones),
             "warmup": 0 <= self.warmup < 1,
             "momentum": 0 <= self.momentum < 1,
             "decay": self.decay >= 0,

@@ -40,6 +40,8 @@ def test_defaults_are_the_papers() -> None:
         ("patches", []),
         ("patches", ["blob"]),
         ("rate", "fast"),
+        ("milestones", [0.5, 1.0]),
+        ("width", 0),
         ("seed", -1),
         ("mscm_kernel", 2),
         ("map", "segmentation"),

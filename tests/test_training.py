@@ -145,6 +145,12 @@ def test_kill_9_and_resume_is_exact(good_folder: Path, tmp_path: Path) -> None:
     assert len(a_rows) == 6
 
 
+def test_the_rate_falls_in_steps(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    changes = {"optimizer": "adam", "schedule": "steps", "milestones": (0.5, 0.75), "warmup": 0.0}
+    history = train(method(tiny.replace(**changes, epochs=4, samples=1, batch=48)), surfaces, textures, progress=False)
+    assert [row["rate"] for row in history] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
+
+
 def test_a_diverging_run_says_so(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     with pytest.raises(InputError, match="lower the setting rate"):
         settings = tiny.replace(rate=1e8, warmup=0.0)

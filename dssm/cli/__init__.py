@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `dssm train`, `evaluate`, `predict`, `settings`, `info` and `bench`, a file each."""
+"""The command line: `dssm train`, `evaluate`, `predict`, `settings`, `info`, `bench` and `reproduce`, a file each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dssm.cli.bench import bench
 from dssm.cli.evaluate import evaluate
 from dssm.cli.info import info
 from dssm.cli.predict import predict
+from dssm.cli.reproduce import reproduce
 from dssm.cli.settings import settings
 from dssm.cli.train import train
 from dssm.errors import BackendError, InputError
@@ -26,10 +27,11 @@ def cli() -> None:
       dssm train parts/good --out runs/parts        learn what good parts look like
       dssm predict runs/parts parts/new --out out   score images, draw heat maps
       dssm evaluate runs/bottle mvtec/bottle        metrics, where defects are known
+      dssm reproduce 9 --data DATA                  the paper's tables, measured
     """
 
 
-for command in (train, evaluate, predict, settings, info, bench):
+for command in (train, evaluate, predict, settings, info, bench, reproduce):
     cli.add_command(command)
 
 

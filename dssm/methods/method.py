@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from dssm import bundle
 from dssm.errors import InputError
+from dssm.model.backbone import Backbone
 from dssm.model.weights import load_weights
 from dssm.settings import Settings
 
@@ -28,14 +28,17 @@ class Method(ABC):
     trains: ClassVar[bool] = True
     defaults: ClassVar[dict[str, Any]] = {}  # what its own paper sets, over the defaults of `Settings`
     network: nn.Module  # all weights, also those that nothing trains
+    progress: bool = False  # whether a long `fit` shows a bar
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def load_weights(self) -> None:
-        """Start from the weights that the settings name, if they do. Raises InputError naming a file that is none."""
+        """Start from the weights that the settings name, if they do. Raises InputError naming what is none."""
         if self.settings.weights is not None:
-            load_weights(self.network.get_submodule("backbone"), Path(self.settings.weights))
+            backbone = self.network.get_submodule("backbone")
+            assert isinstance(backbone, Backbone)
+            load_weights(backbone, self.settings.weights)
 
     def prepare(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, most methods need nothing
         """What training must know of the good images beforehand; kept in the network's buffers."""
@@ -48,8 +51,7 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not train")
 
-    @abstractmethod
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, where the network itself scores there is nothing
         """Learn, in one pass over the good images, what scores are measured against."""
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, most methods need nothing
@@ -60,20 +62,24 @@ class Method(ABC):
         """Scores (B,) and maps (B, H, W) float32 of a batch; larger is more anomalous."""
 
     @property
+    def views(self) -> int:
+        """Images that a step makes of each good one and passes through the network together."""
+        return 2
+
+    @property
     def training_heads(self) -> tuple[str, ...]:
         """Attributes of the network that scoring does not need; a saved model leaves them out."""
         return ()
 
-    @abstractmethod
     def fitted(self) -> dict[str, Tensor]:
         """What `fit` and `calibrate` found."""
+        return {}
 
-    @abstractmethod
     def fitted_names(self) -> set[str]:
         """The keys of `fitted` under these settings."""
+        return set()
 
-    @abstractmethod
-    def restore(self, fitted: dict[str, Tensor]) -> None:
+    def restore(self, fitted: dict[str, Tensor]) -> None:  # noqa: B027
         """The inverse of `fitted`; the tensors are on the device where scores will be computed."""
 
     def state(self) -> dict[str, Tensor]:
