@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dssm import files
+from dssm.card import model_card
 from dssm.errors import InputError
+from dssm.files import CARD, FACTS
 
 if TYPE_CHECKING:
     from dssm.detector import Evaluation
@@ -37,7 +39,7 @@ def evaluate(
     """Measure the model in RUN on test images whose defects are known.
 
     DATA is by default what the model was trained on; of a data set with a split, the test part counts. Prints a table
-    and writes metrics.json, scores.csv and heatmaps.png.
+    and writes metrics.json, scores.csv and heatmaps.png; without --out, the model card in RUN gets the figures too.
     """
     from dssm import picture
     from dssm.detector import Detector
@@ -48,12 +50,17 @@ def evaluate(
     if data is None:
         raise InputError(f"{run} does not say what it was trained on; give DATA")
     evaluation = detector.evaluate(data, protocol=protocol)
+    shown = table(evaluation.metrics, [sample.kind for sample in evaluation.samples])
+    into_card = out is None
     out = out or run / "evaluation"
     sheet = heatmap_sheet(detector, evaluation, rows=rows)
     files.write_json(out / "metrics.json", evaluation.metrics)
     write_scores(out / "scores.csv", evaluation, detector.thresholds["image"])
     picture.save(sheet, out / "heatmaps.png")
-    click.echo(table(evaluation.metrics, [sample.kind for sample in evaluation.samples]))
+    if into_card:
+        measured = f"On the test images of {Path(data).name}, in percent:\n\n```\n{shown}\n```"
+        files.write_text(run / CARD, model_card(files.read_json(run / FACTS), measured))
+    click.echo(shown)
     click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png")
 
 

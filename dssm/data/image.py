@@ -38,6 +38,17 @@ def read(path: str | Path) -> Image.Image:
         return _to_rgb(upright, path)
 
 
+def resize(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Return an image at `size` (height, width) as uint8 (3, H, W): the one way in which images come to that size.
+
+    Bilinear, the filter as wide as the reduction (antialiasing), along the width and then along the height, both rounded
+    to 8 bits: what Pillow did before version 13, and what ONNX's Resize does, so an exported model sees what training saw.
+    """
+    height, width = size
+    narrowed = image.resize((width, image.height), Image.Resampling.BILINEAR)  # Pillow 13 may take the height first
+    return np.asarray(narrowed.resize((width, height), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+
+
 def read_size(path: str | Path) -> tuple[int, int]:
     """Return (width, height) of the upright image from its header; raises InputError like `read`."""
     with _opened(path) as image:

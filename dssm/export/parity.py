@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an exported model says what the model says that it was made from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dssm import files
+from dssm.data import Sample, elpv, find_images, load_masks, read
+from dssm.detector import Detector, Prediction
+from dssm.errors import InputError
+from dssm.export.session import Exported
+from dssm.files import FACTS
+from dssm.metrics import PixelMetrics, auroc
+
+# Largest difference of a score or of a value of a map, as a share of 1 + its size.
+TOLERANCES = {"float32": 1e-3, "int8": 1.0}
+
+
+@dataclass
+class Side:
+    """What one of the two models said of all images."""
+
+    predict: Callable[[np.ndarray], Prediction]
+    scores: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    pixels: PixelMetrics = field(default_factory=PixelMetrics)
+
+    def score(self, image: np.ndarray) -> Prediction:
+        began = time.perf_counter()
+        prediction = self.predict(image)
+        self.seconds.append(time.perf_counter() - began)
+        self.scores.append(prediction.score)
+        return prediction
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an exported model (the second of each pair) is from its checkpoint (the first), over some images."""
+
+    images: int
+    score: float  # largest |a - b| / (1 + |a|)
+    map: float  # the same of the values of the maps
+    verdicts: int  # images that one of the two calls anomalous and the other good
+    pixels: float  # share of the pixels in one mask and not in the other
+    tolerance: float
+    milliseconds: tuple[list[float], list[float]]  # per image, decoded pixels to mask
+    threads: int
+    image_auroc: tuple[float, float] | None  # where the images' defects are known
+    pixel_auroc: tuple[float, float] | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether verdicts are the same and differences within the tolerance."""
+        return not self.verdicts and max(self.score, self.map) <= self.tolerance
+
+
+def verify(
+    run: str | Path, model: str | Path, images: str | Path, *, tolerance: float | None = None, progress: bool = True
+) -> Parity:
+    """Compare the model in the folder `run` with the file `model` that was exported from it, image by image.
+
+    `images`: a file, a folder, a pattern, or a data set, of which the test part counts and gives AUROCs too.
+    `tolerance` is by default 1e-3, for 8 bits 1. Both run in float32 on the CPU with torch's number of threads.
+    Raises InputError for a file that was exported from another model.
+    """
+    detector, exported = Detector.load(run, device="cpu"), Exported(model, threads=torch.get_num_threads())
+    if exported.facts["dssm.sha256"] != files.read_json(Path(run, FACTS))["sha256"]:
+        raise InputError(f"{model} was exported from another model than the one in {run}: export it again")
+    detector.settings = detector.settings.replace(precision="float32")
+    samples = _samples(images, detector)
+    sides = ours, theirs = Side(lambda image: detector.predict(_tensor(image))[0]), Side(exported)
+    marked = any(sample.mask is not None for sample in samples)
+    score = heat = pixels = 0.0
+    verdicts = 0
+    for sample in tqdm(samples, desc="verify", unit="image", disable=not progress):
+        image = np.asarray(read(sample.path))
+        a, b = ours.score(image), theirs.score(image)
+        score = max(score, _difference(a.score, b.score))
+        heat = max(heat, _difference(a.map, b.map))
+        verdicts += a.anomalous != b.anomalous
+        pixels += np.mean(a.mask != b.mask) / len(samples)
+        if marked and sample.has_truth:
+            truth = load_masks([sample], a.map.shape)
+            ours.pixels.update(a.map[None], truth)
+            theirs.pixels.update(b.map[None], truth)
+    bad = [not sample.good for sample in samples]
+    return Parity(
+        images=len(samples),
+        score=score,
+        map=heat,
+        verdicts=verdicts,
+        pixels=pixels,
+        tolerance=TOLERANCES[exported.facts["dssm.precision"]] if tolerance is None else tolerance,
+        milliseconds=tuple([1e3 * seconds for seconds in side.seconds] for side in sides),
+        threads=torch.get_num_threads(),
+        image_auroc=tuple(auroc(side.scores, bad) for side in sides) if any(bad) and not all(bad) else None,
+        pixel_auroc=tuple(side.pixels.compute()["pixel_auroc"] for side in sides) if marked else None,
+    )
+
+
+def _samples(images: str | Path, detector: Detector) -> list[Sample]:
+    """The test part of a data set, or else all images that are meant; of unknown kind, so counted as good."""
+    if Path(images).is_dir() or str(images) == elpv.LAYOUT:
+        test = detector.collection(images).test
+        if test:
+            return list(test)
+    return [Sample(path) for path in find_images(images)]
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+
+
+def _difference(a: np.ndarray | float, b: np.ndarray | float) -> float:
+    return float(np.max(np.abs(np.subtract(a, b)) / (1 + np.abs(a))))
