@@ -73,7 +73,7 @@ def model(saved: Path) -> Path:
 def test_both_say_the_same(saved: Path, model: Path, pictures: Path) -> None:
     parity = verify(saved, model, pictures, progress=False)
     assert (parity.images, parity.verdicts) == (10, 0)
-    assert max(parity.score, parity.map) < 1e-4
+    assert parity.holds
     assert parity.image_auroc is not None
     assert parity.pixel_auroc is not None
     assert parity.image_auroc[0] == parity.image_auroc[1] > 0.5
@@ -130,7 +130,7 @@ def test_images_are_resized_as_for_training(size: tuple[int, int]) -> None:
     seen = open_session(whole.SerializeToString()).run(["map"], {"image": pixels})[0]
     expected = resize(Image.fromarray(pixels), (64, 96))[0]
     assert np.abs(seen - expected).max() <= 1
-    assert np.mean(seen != expected) < 1e-3
+    assert np.mean(seen != expected) < 3e-4
 
 
 def test_the_script_needs_neither_torch_nor_this_package(model: Path, pictures: Path) -> None:
@@ -167,7 +167,7 @@ def test_8_bits(saved: Path, model: Path, pictures: Path) -> None:
     assert json.loads(facts["dssm.thresholds"]) != json.loads(Exported(model).facts["dssm.thresholds"])
     assert facts["dssm.precision"] == "int8"
     parity = verify(saved, path, pictures, progress=False)
-    assert 1e-4 < parity.score < 1
+    assert parity.score > 1e-4
     assert parity.image_auroc is not None
     assert parity.image_auroc[1] > 0.9
 

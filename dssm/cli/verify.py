@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images")
 @click.option(
-    "--tolerance", type=click.FloatRange(min=0), help="Largest difference allowed.  [default: 0.001; for int8 1]"
+    "--tolerance", type=click.FloatRange(min=0), help="Largest difference allowed.  [default: 0.01; int8 any]"
 )
-def verify(run: Path, model: Path, images: str, tolerance: float | None) -> None:
+@click.option(
+    "--differing",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of verdicts that may differ.",
+)
+def verify(run: Path, model: Path, images: str, tolerance: float | None, differing: float) -> None:
     """Compare MODEL, exported from RUN, with RUN on IMAGES: a file, a folder, a quoted pattern, or a data set.
 
-    Ends with status 1 when a verdict differs, or a score or a value of a map by more than the tolerance, as a share of
-    1 + its size.
+    Prints the largest differences, verdicts, time and, where defects are known, AUROCs. Ends with status 1 when more
+    verdicts differ than may, or a score or a value of a map by more than the tolerance, as a share of 1 + its size.
     """
-    parity = exporter("parity").verify(run, model, images, tolerance=tolerance)
+    parity = exporter("parity").verify(run, model, images, tolerance=tolerance, differing=differing)
     for line in lines(parity):
         click.echo(line)
     if not parity.holds:
@@ -40,12 +47,12 @@ def lines(parity: Parity) -> list[str]:
     """A line per figure, the checkpoint's before the exported model's."""
     import numpy as np
 
-    count = parity.images
+    count, allowed = parity.images, "any" if parity.tolerance == np.inf else f"{parity.tolerance:g}"
     times = [np.percentile(milliseconds, [50, 95]) for milliseconds in parity.milliseconds]
     found = [
         f"images           {count}",
-        f"score            differs by at most {parity.score:.1e} (allowed: {parity.tolerance:g})",
-        f"map              differs by at most {parity.map:.1e} (allowed: {parity.tolerance:g})",
+        f"score            differs by at most {parity.score:.1e} (allowed: {allowed})",
+        f"map              differs by at most {parity.map:.1e} (allowed: {allowed})",
         f"verdicts         {count - parity.verdicts} of {count} the same",
         f"masks            {100 * parity.pixels:.2g} % of the pixels differ",
         *(

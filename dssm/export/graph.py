@@ -17,6 +17,7 @@ from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule, fuse
 from torch import Tensor, nn
 
 from dssm import backends, ops
+from dssm.data.image import HALF
 from dssm.errors import InputError
 from dssm.methods import Method
 
@@ -74,19 +75,21 @@ def complete(
     constants = [
         helper.make_tensor("size", TensorProto.INT64, [2], size),
         helper.make_tensor("batch_axis", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("half", TensorProto.FLOAT, [], [HALF]),
         # The thresholds are Python's floats; float32 might round one past the score that set it.
         *(
             helper.make_tensor(f"{name}_threshold", TensorProto.DOUBLE, [], [thresholds[name]])
             for name in ("image", "pixel")
         ),
     ]
-    resize = helper.make_node(
-        "Resize", ["planes", "", "", "size"], ["resized"], mode="linear", antialias=1, exclude_outside=1, axes=[1, 2]
-    )
+    filtering = {"mode": "linear", "antialias": 1, "exclude_outside": 1, "axes": [1, 2]}
     before = [
         helper.make_node("Transpose", ["image"], ["planes"], perm=[2, 0, 1]),
-        resize,
-        helper.make_node("Unsqueeze", ["resized", "batch_axis"], ["images"]),
+        helper.make_node("Cast", ["planes"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["values", "", "", "size"], ["resized"], **filtering),
+        helper.make_node("Add", ["resized", "half"], ["raised"]),
+        helper.make_node("Cast", ["raised"], ["rounded"], to=TensorProto.UINT8),
+        helper.make_node("Unsqueeze", ["rounded", "batch_axis"], ["images"]),
     ]
     after = [
         helper.make_node("Cast", ["score"], ["score_double"], to=TensorProto.DOUBLE),

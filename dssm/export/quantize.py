@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
 
@@ -29,9 +30,10 @@ def quantize(core: onnx.ModelProto, images: Tensor) -> onnx.ModelProto:
     Everything else stays float32: the distances amplify small errors, and cost little. images: (N, 3, H, W) uint8.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "int8.onnx")
+        inferred, path = Path(folder, "shapes.onnx"), Path(folder, "int8.onnx")
+        quant_pre_process(core, inferred, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(
-            core,
+            inferred,
             path,
             _Images(images),
             quant_format=QuantFormat.QDQ,

@@ -95,7 +95,7 @@ def _scored(core: onnx.ModelProto, images: Tensor) -> Iterator[tuple[Tensor, Ten
     session = open_session(core.SerializeToString())
     for image in images.split(1):
         score, heat = session.run(["score", "map"], {"images": image.numpy()})
-        yield torch.tensor([score]), torch.from_numpy(heat)[None]
+        yield torch.tensor([float(score)]), torch.from_numpy(heat)[None]
 
 
 def _card(run: Path, precision: str, thresholds: dict[str, float]) -> str:
