@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dssm import Detector, methods
 from dssm.cli import cli
+from dssm.cli.export import exporter
 from dssm.data import resize
 from dssm.errors import InputError
 from dssm.files import sha256
@@ -64,7 +65,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, tiny: Settings, good_folder:
 @pytest.fixture(scope="module")
 def model(saved: Path) -> Path:
     """`saved` as an ONNX file, by the command line."""
-    path = saved / "exported" / "model.onnx"
+    path = saved / "für die Linie" / "model.onnx"
     result = run("export", saved, path)
     assert result.exit_code == 0, result.output
     return path
@@ -190,6 +191,15 @@ def test_verify_notices_another_verdict(saved: Path, model: Path, pictures: Path
     assert not parity.holds
 
 
+def test_verify_notices_what_is_not_a_number(saved: Path, model: Path, good_folder: Path, tmp_path: Path) -> None:
+    broken = onnx.load(model)
+    weight = next(tensor for tensor in broken.graph.initializer if len(tensor.dims) == 4)
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, np.nan, dtype=np.float32), weight.name))
+    onnx.save(broken, tmp_path / "broken.onnx")
+    parity = verify(saved, tmp_path / "broken.onnx", good_folder / "00.png", progress=False, differing=1.0)
+    assert not parity.holds
+
+
 class TestRefused:
     def test_another_format(self, saved: Path, model: Path, pictures: Path, tmp_path: Path) -> None:
         changed = onnx.load(model)
@@ -234,6 +244,14 @@ class TestRefused:
         monkeypatch.setattr(methods.METHODS["dssm"], "score", score)
         with pytest.raises(InputError, match="the method dssm cannot be exported to ONNX: "):
             export(saved, tmp_path / "model.onnx")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("dssm.export")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"the package onnx: pip install .dssm-surface\[export\]"):
+        exporter("write")
 
 
 def test_magnetic_tiles(real, tiny: Settings, tmp_path: Path) -> None:

@@ -75,18 +75,20 @@ def complete(
     constants = [
         helper.make_tensor("size", TensorProto.INT64, [2], size),
         helper.make_tensor("batch_axis", TensorProto.INT64, [1], [0]),
-        helper.make_tensor("half", TensorProto.FLOAT, [], [HALF]),
+        helper.make_tensor("half", TensorProto.FLOAT, [], [float(HALF)]),
         # The thresholds are Python's floats; float32 might round one past the score that set it.
         *(
             helper.make_tensor(f"{name}_threshold", TensorProto.DOUBLE, [], [thresholds[name]])
             for name in ("image", "pixel")
         ),
     ]
-    filtering = {"mode": "linear", "antialias": 1, "exclude_outside": 1, "axes": [1, 2]}
+    resize = helper.make_node(
+        "Resize", ["values", "", "", "size"], ["resized"], mode="linear", antialias=1, exclude_outside=1, axes=[1, 2]
+    )
     before = [
         helper.make_node("Transpose", ["image"], ["planes"], perm=[2, 0, 1]),
         helper.make_node("Cast", ["planes"], ["values"], to=TensorProto.FLOAT),
-        helper.make_node("Resize", ["values", "", "", "size"], ["resized"], **filtering),
+        resize,
         helper.make_node("Add", ["resized", "half"], ["raised"]),
         helper.make_node("Cast", ["raised"], ["rounded"], to=TensorProto.UINT8),
         helper.make_node("Unsqueeze", ["rounded", "batch_axis"], ["images"]),

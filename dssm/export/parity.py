@@ -31,15 +31,18 @@ class Side:
 
     predict: Callable[[np.ndarray], Prediction]
     scores: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
     pixels: PixelMetrics = field(default_factory=PixelMetrics)
 
     def score(self, image: np.ndarray) -> Prediction:
         began = time.perf_counter()
         prediction = self.predict(image)
-        self.seconds.append(time.perf_counter() - began)
+        self.milliseconds.append(1e3 * (time.perf_counter() - began))
         self.scores.append(prediction.score)
         return prediction
+
+    def pixel_auroc(self) -> float:
+        return self.pixels.compute()["pixel_auroc"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Parity:
     @property
     def holds(self) -> bool:
         """Whether verdicts, scores and maps differ by no more than they may."""
-        return self.verdicts <= self.differing * self.images and max(self.score, self.map) <= self.tolerance
+        apart = np.maximum(self.score, self.map)
+        return bool(apart <= self.tolerance) and self.verdicts <= self.differing * self.images
 
 
 def verify(
@@ -76,8 +80,9 @@ def verify(
     """Compare the model in the folder `run` with the file `model` that was exported from it, image by image.
 
     `images`: a file, a folder, a pattern, or a data set, of which the test part counts and gives AUROCs too.
-    `tolerance`: how far scores and values of maps may be apart, as a share of 1 + their size; None is 0.01, for 8 bits any.
-    `differing`: the share of the verdicts that may differ. Both run in float32 on the CPU with torch's number of threads.
+    `tolerance`: how far scores and values of maps may be apart, as a share of 1 + their size; None: 0.01, int8 any.
+    `differing`: the share of the verdicts that may differ.
+    Both run in float32 on the CPU with torch's number of threads.
     Raises InputError for a file that was exported from another model.
     """
     detector, exported = Detector.load(run, device="cpu"), Exported(model, threads=torch.get_num_threads())
@@ -85,15 +90,16 @@ def verify(
         raise InputError(f"{model} was exported from another model than the one in {run}: export it again")
     detector.settings = detector.settings.replace(precision="float32")
     samples = _samples(images, detector)
-    sides = ours, theirs = Side(lambda image: detector.predict(_tensor(image))[0]), Side(exported)
+    ours, theirs = Side(lambda image: detector.predict(_tensor(image))[0]), Side(exported)
     marked = any(sample.mask is not None for sample in samples)
-    score = heat = pixels = 0.0
+    score = heat = pixels = np.float64(0)
     verdicts = 0
     for sample in tqdm(samples, desc="verify", unit="image", disable=not progress):
         image = np.asarray(read(sample.path))
         a, b = ours.score(image), theirs.score(image)
-        score = max(score, _difference(a.score, b.score))
-        heat = max(heat, _difference(a.map, b.map))
+        # NumPy's maximum, unlike Python's, keeps what is not a number.
+        score = np.maximum(score, _difference(a.score, b.score))
+        heat = np.maximum(heat, _difference(a.map, b.map))
         verdicts += a.anomalous != b.anomalous
         pixels += np.mean(a.mask != b.mask) / len(samples)
         if marked and sample.has_truth:
@@ -103,16 +109,16 @@ def verify(
     bad = [not sample.good for sample in samples]
     return Parity(
         images=len(samples),
-        score=score,
-        map=heat,
+        score=float(score),
+        map=float(heat),
         verdicts=verdicts,
-        pixels=pixels,
+        pixels=float(pixels),
         tolerance=TOLERANCES[exported.facts["dssm.precision"]] if tolerance is None else tolerance,
         differing=differing,
-        milliseconds=tuple([1e3 * seconds for seconds in side.seconds] for side in sides),
+        milliseconds=(ours.milliseconds, theirs.milliseconds),
         threads=torch.get_num_threads(),
-        image_auroc=tuple(auroc(side.scores, bad) for side in sides) if any(bad) and not all(bad) else None,
-        pixel_auroc=tuple(side.pixels.compute()["pixel_auroc"] for side in sides) if marked else None,
+        image_auroc=(auroc(ours.scores, bad), auroc(theirs.scores, bad)) if 0 < sum(bad) < len(bad) else None,
+        pixel_auroc=(ours.pixel_auroc(), theirs.pixel_auroc()) if marked else None,
     )
 
 

@@ -48,6 +48,6 @@ def quantize(core: onnx.ModelProto, images: Tensor) -> onnx.ModelProto:
 
 
 def _smoothing(core: onnx.ModelProto) -> list[str]:
-    """The convolutions of one channel, which smooth the map."""
-    shapes = {tensor.name: tensor.dims for tensor in core.graph.initializer}
-    return [node.name for node in core.graph.node if node.op_type == "Conv" and shapes[node.input[1]][1] == 1]
+    """The convolutions from one channel to one, which smooth the map."""
+    smoothing = {tensor.name for tensor in core.graph.initializer if tensor.dims[:2] == [1, 1]}
+    return [node.name for node in core.graph.node if node.op_type == "Conv" and node.input[1] in smoothing]

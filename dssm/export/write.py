@@ -47,9 +47,10 @@ def export(run: str | Path, path: str | Path, *, int8: bool = False, data: str |
     assert detector.method is not None
     assert detector.size is not None
     _check_size(path, detector.method)
+    good = _good_images(detector, run, data) if int8 else None
     core, thresholds = trace(detector.method, detector.size), detector.thresholds
-    if int8:
-        held_out, training = _good_images(detector, run, data)
+    if good is not None:
+        held_out, training = good
         core = quantize(core, training[:: -(-len(training) // _CALIBRATION)])
         thresholds = choose_thresholds(_scored(core, held_out), detector.settings.false_reject)
     precision = "int8" if int8 else "float32"
