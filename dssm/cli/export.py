@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -38,7 +39,7 @@ def export(run: Path, model: Path, int8: bool, data: str | None) -> None:
         assert source.origin is not None
         files.write_text(script, Path(source.origin).read_text(encoding="utf-8"))
     click.echo(f"written: {model} ({model.stat().st_size / 2**20:.1f} MiB), {script}")
-    click.echo(f"now check it on images: dssm verify {run} {model} IMAGES")
+    click.echo(f"now check it on images: {shlex.join(['dssm', 'verify', str(run), str(model)])} IMAGES")
 
 
 def exporter(name: str) -> ModuleType:

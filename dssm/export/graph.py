@@ -12,7 +12,7 @@ from types import ModuleType
 import onnx
 import torch
 from onnx import TensorProto, helper
-from onnxscript import rewriter
+from onnxscript import optimizer, rewriter
 from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule
 from torch import Tensor, nn
 
@@ -22,6 +22,8 @@ from dssm.errors import InputError
 from dssm.methods import Method
 
 OPSET = 18  # the first whose Resize filters before it reduces
+_FUSIONS = (fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule)
+_ANY = 2**31  # how large a constant may be to be worked out beforehand: as large as it is
 
 
 class _Scoring(nn.Module):
@@ -47,7 +49,7 @@ def trace(method: Method, size: tuple[int, int]) -> onnx.ModelProto:
     example = torch.zeros(1, 3, *size, dtype=torch.uint8)
     try:
         with _quiet():
-            program = torch.export.export(_Scoring(method).eval(), (example,)).run_decompositions(_references())
+            program = torch.export.export(_Scoring(method).eval(), (example,)).run_decompositions(_decompositions())
             exported = torch.onnx.export(
                 program,
                 input_names=["images"],
@@ -58,10 +60,10 @@ def trace(method: Method, size: tuple[int, int]) -> onnx.ModelProto:
             )
     except RuntimeError as error:
         name = method.settings.method
-        raise InputError(f"the method {name} cannot be exported to ONNX: {str(error).splitlines()[0]}") from error
+        raise InputError(f"the method {name} cannot be exported to ONNX: {_reason(error)}") from error
     assert exported is not None
-    rules = [fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule]
-    return rewriter.rewrite(exported.model_proto, pattern_rewrite_rules=rules)
+    fused = rewriter.rewrite(exported.model_proto, pattern_rewrite_rules=_FUSIONS)
+    return optimizer.optimize(fused, input_size_limit=_ANY, output_size_limit=_ANY)
 
 
 def complete(
@@ -131,12 +133,28 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _references() -> dict[torch._ops.OpOverload, Callable]:
-    """What each op of this package is made of, for torch.export."""
+def _decompositions() -> dict[torch._ops.OpOverload, Callable]:
+    """What the ops of this package are made of, and one of torch that ONNX has no operator for."""
 
     def reference(name: str) -> Callable:
         module = backends.load(name, "reference")
         assert isinstance(module, ModuleType)
         return lambda *arguments: getattr(module, name)(*arguments[:-1])  # the last argument is the backend
 
-    return {getattr(torch.ops.dssm, name).default: reference(name) for name in ops.__all__}
+    table = {getattr(torch.ops.dssm, name).default: reference(name) for name in ops.__all__}
+    return table | {torch.ops.aten.cdist.default: _distances}
+
+
+def _distances(x: Tensor, y: Tensor, p: float = 2.0, _: int | None = None) -> Tensor:
+    """Euclidean distances of all pairs of x (N, C) and y (M, C)."""
+    if p != 2:
+        raise NotImplementedError(f"distances of order {p}")
+    squares = x.square().sum(-1, keepdim=True) + y.square().sum(-1).unsqueeze(-2) - 2 * x @ y.mT
+    return squares.clamp_min(0).sqrt()
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what began it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).splitlines()[0]

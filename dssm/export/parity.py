@@ -23,6 +23,8 @@ from dssm.metrics import PixelMetrics, auroc
 
 # Largest difference of a score or of a value of a map, as a share of 1 + its size. 8 bits have thresholds of their own.
 TOLERANCES = {"float32": 0.01, "int8": math.inf}
+# An image this near to the threshold, as a share of 1 + its size, may fall on either side: the one that set it does.
+ROUNDING = 1e-5
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Parity:
     images: int
     score: float  # largest |a - b| / (1 + |a|)
     map: float  # the same of the values of the maps
-    verdicts: int  # images that one of the two calls anomalous and the other good
+    verdicts: int  # images that one of the two calls anomalous and the other good, and not by rounding
     pixels: float  # share of the pixels in one mask and not in the other
     tolerance: float  # of score and map
     differing: float  # share of the verdicts that may differ
@@ -92,6 +94,7 @@ def verify(
     samples = _samples(images, detector)
     ours, theirs = Side(lambda image: detector.predict(_tensor(image))[0]), Side(exported)
     marked = any(sample.mask is not None for sample in samples)
+    threshold = detector.thresholds["image"]
     score = heat = pixels = np.float64(0)
     verdicts = 0
     for sample in tqdm(samples, desc="verify", unit="image", disable=not progress):
@@ -100,7 +103,7 @@ def verify(
         # NumPy's maximum, unlike Python's, keeps what is not a number.
         score = np.maximum(score, _difference(a.score, b.score))
         heat = np.maximum(heat, _difference(a.map, b.map))
-        verdicts += a.anomalous != b.anomalous
+        verdicts += a.anomalous != b.anomalous and _difference(threshold, a.score) > ROUNDING
         pixels += np.mean(a.mask != b.mask) / len(samples)
         if marked and sample.has_truth:
             truth = load_masks([sample], a.map.shape)
