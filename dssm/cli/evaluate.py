@@ -10,6 +10,7 @@ import click
 
 from dssm import files
 from dssm.card import model_card
+from dssm.cli import options
 from dssm.errors import InputError
 from dssm.files import CARD, FACTS
 
@@ -32,18 +33,27 @@ COLUMNS = {
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: RUN/evaluation]")
 @click.option("--rows", type=click.IntRange(min=1), default=12, show_default=True, help="Images on the heat-map sheet.")
+@options.pictures
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 def evaluate(
-    run: Path, data: str | None, protocol: str | None, out: Path | None, rows: int, device: str | None
+    run: Path,
+    data: str | None,
+    protocol: str | None,
+    out: Path | None,
+    rows: int,
+    pictures: int,
+    device: str | None,
 ) -> None:
     """Measure the model in RUN on test images whose defects are known.
 
     DATA is by default what the model was trained on; of a data set with a split, the test part counts. Prints a table
-    and writes metrics.json, scores.csv and heatmaps.png; without --out, the model card in RUN gets the figures too.
+    and writes metrics.json, scores.csv, heatmaps.png, and report.html: one page to look at every image, with
+    thresholds to slide. Without --out, the model card in RUN gets the figures too.
     """
     from dssm import picture
     from dssm.detector import Detector
     from dssm.heatmaps import heatmap_sheet
+    from dssm.report import report_evaluation
 
     detector = Detector.load(run, device=device)
     data = data or detector.data.get("path")
@@ -57,11 +67,13 @@ def evaluate(
     files.write_json(out / "metrics.json", evaluation.metrics)
     write_scores(out / "scores.csv", evaluation, detector.thresholds["image"])
     picture.save(sheet, out / "heatmaps.png")
+    title = f"{run.resolve().name} on {Path(data).name}"
+    report_evaluation(out / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
     if into_card:
         measured = f"On the test images of {Path(data).name}, in percent:\n\n```\n{shown}\n```"
         files.write_text(run / CARD, model_card(files.read_json(run / FACTS), measured))
     click.echo(shown)
-    click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png")
+    click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png, report.html")
 
 
 def table(metrics: dict[str, Any], kinds: list[str]) -> str:
@@ -84,7 +96,7 @@ def write_scores(path: Path, evaluation: Evaluation, threshold: float) -> None:
     """One line per test image."""
     import csv
 
-    with files.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with files.atomic(path) as temporary, files.open_csv(temporary) as file:
         writer = csv.writer(file)
         writer.writerow(["file", "kind", "score", "threshold", "anomalous"])
         for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):
