@@ -70,6 +70,16 @@ class Network(nn.Module):
         self.segmenter = _channels_last(Segmenter(self.backbone.widths)) if settings.segment else None
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.frozen = settings.frozen
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Network:
+        """As every module; a frozen backbone also keeps its averages."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """The backbone's four stages for (B, 3, H, W) uint8 or 0..255 floating images."""
