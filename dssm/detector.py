@@ -103,6 +103,7 @@ class Detector:
             torch.manual_seed(self.settings.seed)
             self.method = method = methods.build(self.settings)
         method.load_weights()
+        method.progress = progress
         method.network.to(self.device).eval()
         with self._inference():
             method.prepare(self._batches(training))

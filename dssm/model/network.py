@@ -18,7 +18,6 @@ from dssm.model.segmenter import Segmenter
 from dssm.settings import Settings
 
 TARGET_VALUES = 3780  # HOG of a 64x128 window; RGB of a 30x42 one has as many
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, so that its weights can be loaded
 
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -55,12 +54,9 @@ class Regressor(nn.Sequential):
 class Network(nn.Module):
     """Backbone f, projector g and classifier W (eq. 1-2), masking, attention and decoder (eq. 4), patch head."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.backbone = _channels_last(backbones.build(settings))
+        self.backbone = backbones.build(settings)
         width = self.backbone.widths[-1]
         self.projector = Projector(width) if settings.classify else None
         self.classifier = Classifier(settings.ways, width) if settings.classify else None
@@ -68,8 +64,6 @@ class Network(nn.Module):
         if settings.regress != "none":
             self.regressor = Regressor(masking.build(settings, width), width)
         self.segmenter = _channels_last(Segmenter(self.backbone.widths)) if settings.segment else None
-        self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.frozen = settings.frozen
         if self.frozen:
             self.backbone.requires_grad_(False)
@@ -83,8 +77,7 @@ class Network(nn.Module):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """The backbone's four stages for (B, 3, H, W) uint8 or 0..255 floating images."""
-        x = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return self.backbone(x)
+        return self.backbone.stages(images)
 
     def forward(self, images: Tensor) -> Output:
         stages = self.stages(images)
