@@ -98,7 +98,6 @@ class Detector:
         Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
         """
         held_out, training = self._hold_out(self._training_images(data, protocol, progress))
-        textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             self.method = method = methods.build(self.settings)
@@ -108,6 +107,7 @@ class Detector:
         with self._inference():
             method.prepare(self._batches(training))
         if method.trains:
+            textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
             train(
                 method,
                 training.to(self.device),

@@ -30,7 +30,9 @@ class Settings:
     of the good images chooses the thresholds instead of training.
     """
 
-    method: Literal["dssm"] = _setting("dssm", "the system that is trained; the others are there to compare with")
+    method: Literal["dssm", "padim", "patchcore", "patch_svdd", "students"] = _setting(
+        "dssm", "the system that is trained; the others are there to compare with"
+    )
 
     # images
     size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")

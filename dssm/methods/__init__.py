@@ -6,9 +6,19 @@ from __future__ import annotations
 from dssm.errors import InputError
 from dssm.methods.dssm import DSSM
 from dssm.methods.method import Method
+from dssm.methods.padim import PaDiM
+from dssm.methods.patch_svdd import PatchSVDD
+from dssm.methods.patchcore import PatchCore
+from dssm.methods.students import Students
 from dssm.settings import Settings
 
-METHODS: dict[str, type[Method]] = {"dssm": DSSM}
+METHODS: dict[str, type[Method]] = {
+    "dssm": DSSM,
+    "padim": PaDiM,
+    "patchcore": PatchCore,
+    "patch_svdd": PatchSVDD,
+    "students": Students,
+}
 
 
 def build(settings: Settings) -> Method:

@@ -62,12 +62,12 @@ class Moments:
         self.mean += delta * share
         self.count = count
 
-    def gaussian(self) -> Gaussian:
+    def gaussian(self, ridge: float | None = None) -> Gaussian:
         """Mean and whitening matrix L^-1 of the covariance L L^T, shrunk towards a multiple of the identity.
 
         The amount of shrinkage is the oracle approximation (OAS) of Chen, Wiesel, Eldar and Hero 2010, which needs
-        nothing but the covariance and the count. Raises InputError for fewer than two vectors, and for values that are
-        not finite.
+        nothing but the covariance and the count. With `ridge` the covariance is S / (n - 1) + ridge I instead. Raises
+        InputError for fewer than two vectors, and for values that are not finite.
         """
         scatter = self.scatter
         if self.mean is None or scatter is None or self.count < 2:
@@ -80,11 +80,14 @@ class Moments:
         channels = covariance.shape[-1]
         identity = torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
         variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]  # (*P, 1, 1)
-        amount = oas_shrinkage(covariance, self.count)[..., None, None]
-        shrunk = (1 - amount) * covariance + amount * variance * identity
+        if ridge is None:
+            amount = oas_shrinkage(covariance, self.count)[..., None, None]
+            covariance = (1 - amount) * covariance + amount * variance * identity
+        else:
+            covariance = covariance * (self.count / (self.count - 1)) + ridge * identity
         # A channel that never varies leaves the covariance singular: a floor far below every real variance.
         floor = 1e-6 * variance.clamp_min(torch.finfo(torch.float32).tiny)
-        factor = torch.linalg.cholesky(shrunk + floor * identity)
+        factor = torch.linalg.cholesky(covariance + floor * identity)
         whiten = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
         return Gaussian(self.mean.float(), whiten.float().contiguous())
 
