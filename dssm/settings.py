@@ -84,10 +84,8 @@ class Settings:
     seed: int = _setting(0, "fixes the weights, the order of the images and every patch")
 
     # scores
-    image_score: Literal["pooled", "projector", "map", "fused"] = _setting(
-        "pooled",
-        "Mahalanobis distance of pooled or projected features (eq. 9), the top of the map, or pooled and all tops on one "
-        "scale",
+    image_score: Literal["pooled", "projector", "map"] = _setting(
+        "pooled", "Mahalanobis distance of pooled or projected features (eq. 9), or the top of the map"
     )
     pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
     map: Literal["mahalanobis", "segmentation", "bank", "fused"] = _setting(
@@ -252,7 +250,20 @@ _SMALL_DEFECTS: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "quick": {**_SMALL_DEFECTS, "pixels": 192 * 192, "samples": 2000, "warmup": 0.1},
-    "best": {**_SMALL_DEFECTS, "pixels": 192 * 448, "samples": 8000, "warmup": 0.05},
+    "best": {
+        **_SMALL_DEFECTS,
+        "pixels": 512 * 512,
+        "crop": 128,
+        "backbone": "efficientnet-lite0",
+        "weights": "imagenet",
+        "frozen": True,
+        "classify": False,
+        "regress": "none",
+        "samples": 2000,
+        "warmup": 0.1,
+        "bank": 2000,
+        "image_score": "map",
+    },
 }
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
-from dssm.scores.bank import Bank, Patches
+from dssm.scores.bank import POOL, Bank, make_bank
 from dssm.scores.gaussian import Gaussian, Moments
+from dssm.scores.neighbors import Reservoir
 from dssm.settings import Settings
 
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
@@ -29,15 +30,14 @@ class Scorer:
         self.position: Gaussian | None = None  # of stage features, one per position
         self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
-        # Mean and deviation of each map, and of each part of a fused image score, over good images: parts of different
-        # units on one scale.
+        # Mean and deviation of each map over good images, which puts maps of different units on one scale.
         self.scales: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def fit(self, network: Network, batches: Iterable[Tensor]) -> None:
+    def fit(self, network: Network, batches: Iterable[Tensor], progress: bool = False) -> None:
         """One pass over batches of good images (B, 3, H, W)."""
-        image, position, patches = Moments(), Moments(), Patches(self.settings.seed)
-        maps = self.settings.maps
+        maps, seed = self.settings.maps, self.settings.seed
+        image, position, sample = Moments(), Moments(), Reservoir(POOL, seed=seed)
         for images in batches:
             stages = network.stages(images)
             if self.settings.image_score != "map":
@@ -45,43 +45,39 @@ class Scorer:
             if "mahalanobis" in maps:
                 position.update(self._position_features(stages))
             if "bank" in maps:
-                patches.update(bank_features(stages))
+                sample.update(bank_features(stages).permute(0, 2, 3, 1).flatten(0, 2))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian() if position.count else None
-        self.bank = patches.bank(self.settings.bank) if "bank" in maps else None
+        self.bank = None
+        if "bank" in maps:
+            self.bank = make_bank(sample, self.settings.bank, seed=seed, progress=progress)
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
-        """Measure the scale of every map, and of every part of the image score, on good images that `fit` has not seen."""
+        """Measure the scale of every map on good images that `fit` has not seen."""
         values = {name: Moments() for name in self.settings.maps}
-        parts = Moments()
         for images in batches:
-            stages = network.stages(images)
-            coarse = self._coarse_maps(network, stages)
-            for name, map_ in coarse.items():
-                values[name].update(map_.reshape(-1, 1))
-            if self.settings.image_score == "fused":
-                parts.update(self._parts(network, stages, coarse))
-        self.scales = {name: _scale(moments) for name, moments in values.items()}
-        if self.settings.image_score == "fused":
-            self.scales["image"] = _scale(parts)
+            for name, coarse in self._coarse_maps(network, network.stages(images)).items():
+                values[name].update(coarse.reshape(-1, 1))
+        for name, moments in values.items():
+            assert moments.mean is not None
+            assert moments.scatter is not None
+            deviation = (moments.scatter[0, 0] / moments.count).sqrt().clamp_min(1e-6)
+            self.scales[name] = torch.stack([moments.mean[0], deviation]).float()
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
         height, width = images.shape[2:]
-        coarse = self._coarse_maps(network, stages)
         standard = [
-            F.interpolate(_standard(map_, self.scales[name])[:, None], size=(height, width), mode="bilinear")[:, 0]
-            for name, map_ in coarse.items()
+            F.interpolate((coarse - scale[0])[:, None] / scale[1], size=(height, width), mode="bilinear")[:, 0]
+            for name, coarse in self._coarse_maps(network, stages).items()
+            for scale in [self.scales[name]]
         ]
         maps = gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * height / 256)
-        if self.settings.image_score == "map":
+        if self.image is None:
             return maps.flatten(1).amax(1), maps
-        if self.settings.image_score == "fused":
-            return _standard(self._parts(network, stages, coarse), self.scales["image"]).sum(1), maps
-        assert self.image is not None
         return self.image.distance(self._image_features(network, stages)), maps
 
     def state(self) -> dict[str, Tensor]:
@@ -94,11 +90,14 @@ class Scorer:
 
     def expected(self) -> set[str]:
         """The names of the tensors in `state` under these settings."""
-        maps, image_score = self.settings.maps, self.settings.image_score
-        needed = {"image": image_score != "map", "position": "mahalanobis" in maps, "bank": "bank" in maps}
+        maps = self.settings.maps
+        needed = {
+            "image": self.settings.image_score != "map",
+            "position": "mahalanobis" in maps,
+            "bank": "bank" in maps,
+        }
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
-        scales = (*maps, "image") if image_score == "fused" else maps
-        return {"channels"} | fitted | {f"scale.{name}" for name in scales}
+        return {"channels"} | fitted | {f"scale.{name}" for name in maps}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; the names are those of `expected`."""
@@ -116,7 +115,7 @@ class Scorer:
         return pool(stages, self.settings.pooled_stages)
 
     def _position_features(self, stages: list[Tensor]) -> Tensor:
-        """(B, K, h, w): drawn channels of several stages, brought to the grid of 1/8 of the image's sides or coarser."""
+        """(B, K, h, w): drawn channels of several stages, on a grid of 1/8 of the sides of the image or coarser."""
         height, width = stages[1].shape[2:]
         while height * width > POSITIONS:
             height, width = (height + 1) // 2, (width + 1) // 2
@@ -141,15 +140,9 @@ class Scorer:
             maps["bank"] = self.bank.distance(bank_features(stages))
         return maps
 
-    def _parts(self, network: Network, stages: list[Tensor], coarse: dict[str, Tensor]) -> Tensor:
-        """What a fused image score is made of, (B, 1 + maps): the distance of pooled features and the tops of the maps."""
-        assert self.image is not None
-        distance = self.image.distance(self._image_features(network, stages))
-        return torch.stack([distance, *(map_.flatten(1).amax(1) for map_ in coarse.values())], dim=1)
-
 
 # The tensors of what was fitted.
-_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("vectors", "deviation")}
+_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors")}
 
 
 def bank_features(stages: list[Tensor]) -> Tensor:
@@ -168,18 +161,6 @@ def at_size(stages: list[Tensor], size: tuple[int, int]) -> Tensor:
         for x in stages
     ]
     return torch.cat(resized, dim=1)
-
-
-def _scale(moments: Moments) -> Tensor:
-    """Mean and deviation (2, C) of values that were counted."""
-    assert moments.mean is not None
-    assert moments.scatter is not None
-    deviation = (moments.scatter.diagonal() / moments.count).sqrt().clamp_min(1e-6)
-    return torch.stack([moments.mean, deviation]).float()
-
-
-def _standard(values: Tensor, scale: Tensor) -> Tensor:
-    return (values - scale[0]) / scale[1]
 
 
 def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:

@@ -10,7 +10,7 @@ from dssm.reference.philox import WINDOW, integer, philox
 
 
 def window(images: Tensor, index: Tensor, *, seed: int, side: int) -> Tensor:
-    """A square of `side` pixels out of each sample (n, C, H, W), at a place drawn for its number; all of a shorter side."""
+    """A square of `side` pixels (all of a shorter side) out of each sample (n, C, H, W), at a place drawn for it."""
     height, width = (min(side, full) for full in images.shape[2:])
     down, right, *_ = philox(seed, index, WINDOW, 0)
     rows = integer(down, 0, images.shape[2] - height + 1)[:, None] + torch.arange(height, device=images.device)
