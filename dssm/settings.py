@@ -259,9 +259,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "frozen": True,
         "classify": False,
         "regress": "none",
+        "rate": 0.003,
         "samples": 2000,
         "warmup": 0.1,
-        "bank": 2000,
+        "bank": 1000,
         "image_score": "map",
     },
 }
