@@ -84,8 +84,10 @@ class Settings:
     seed: int = _setting(0, "fixes the weights, the order of the images and every patch")
 
     # scores
-    image_score: Literal["pooled", "projector", "map"] = _setting(
-        "pooled", "Mahalanobis distance of pooled or projected features (eq. 9), or the top of the map"
+    image_score: Literal["pooled", "projector", "map", "fused"] = _setting(
+        "pooled",
+        "Mahalanobis distance of pooled or projected features (eq. 9), the top of the map, or fused: the larger of "
+        "pooled and top on one scale",
     )
     pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
     map: Literal["mahalanobis", "segmentation", "bank", "fused"] = _setting(
@@ -263,7 +265,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": 2000,
         "warmup": 0.1,
         "bank": 1000,
-        "image_score": "map",
+        "image_score": "fused",
     },
 }
 

@@ -44,7 +44,7 @@ def test_a_scratch_scores_higher(fitted: Detector, surfaces: Tensor) -> None:
         {"image_score": "map"},
         {"image_score": "map", "map": "mahalanobis", "smooth": 0.0},
         {"map": "bank", "bank": 50},
-        {"image_score": "map", "bank": 50, "frozen": True, "classify": False, "regress": "none"},
+        {"image_score": "fused", "bank": 50, "frozen": True, "classify": False, "regress": "none"},
     ],
 )
 def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces: Tensor, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sklearn.covariance import OAS, oas
 from dssm.errors import InputError
 from dssm.scores import Gaussian, Moments, conformal_threshold
 from dssm.scores.bank import RIDGE, make_bank
+from dssm.scores.calibration import deface, trust
 from dssm.scores.gaussian import oas_shrinkage
 from dssm.scores.neighbors import Reservoir
 from dssm.scores.scorer import Scorer, gaussian_blur
@@ -143,3 +144,22 @@ def test_large_images_have_no_more_gaussians_than_fit_a_model() -> None:
     for (height, width), grid in {(256, 512): (32, 64), (384, 384): (24, 24), (328, 800): (21, 50)}.items():
         stages = [torch.zeros(1, 4 << k, height >> k + 2, width >> k + 2) for k in range(4)]
         assert scorer._position_features(stages).shape == (1, 28, *grid)
+
+
+def test_maps_weigh_as_the_square_of_their_separation() -> None:
+    clean = {"mahalanobis": torch.tensor([9.0, 11.0]), "bank": torch.tensor([4.0, 6.0]), "segmentation": torch.ones(2)}
+    defaced = {"mahalanobis": torch.full((6,), 13.0), "bank": torch.full((6,), 6.0), "segmentation": torch.ones(6) * 99}
+    weights = trust(clean, defaced)  # separations 3 and 1
+    assert weights == pytest.approx({"mahalanobis": 1.8, "bank": 0.2, "segmentation": 1.0}, rel=1e-4)
+    assert trust(clean, clean) == pytest.approx(dict.fromkeys(clean, 1.0))
+    assert trust({"segmentation": clean["bank"]}, {"segmentation": defaced["bank"]}) == {"segmentation": 1.0}
+
+
+def test_defaced_images_hold_every_kind_of_patch() -> None:
+    images = torch.randint(90, 160, (4, 3, 64, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    index = torch.arange(4)
+    defaced = deface(images, index, seed=1)
+    changed = (defaced != images.repeat(3, 1, 1, 1)).any(1).flatten(1).float().mean(1)
+    assert changed.min() > 0
+    assert changed.max() < 0.03
+    assert torch.equal(deface(images[2:3], index[2:3], seed=1), defaced[2::4])  # whatever the batch

@@ -13,6 +13,7 @@ from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, make_bank
+from dssm.scores.calibration import LEAST, deface, trust
 from dssm.scores.gaussian import Gaussian, Moments
 from dssm.scores.neighbors import Reservoir
 from dssm.settings import Settings
@@ -30,7 +31,8 @@ class Scorer:
         self.position: Gaussian | None = None  # of stage features, one per position
         self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
-        # Mean and deviation of each map over good images, which puts maps of different units on one scale.
+        # Mean and deviation, over good images, of each map (divided by its weight) and of each part of a fused image
+        # score: different units on one scale.
         self.scales: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -54,31 +56,50 @@ class Scorer:
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
-        """Measure the scale of every map on good images that `fit` has not seen."""
+        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen.
+
+        What separates those images from copies of them with pasted defects best weighs most (see `trust`).
+        """
         values = {name: Moments() for name in self.settings.maps}
+        several = len(values.keys() - {"segmentation"}) > 1  # or there is nothing to weigh
+        clean: dict[str, list[Tensor]] = {name: [] for name in values}
+        defaced: dict[str, list[Tensor]] = {name: [] for name in values}
+        seen = []
         for images in batches:
-            for name, coarse in self._coarse_maps(network, network.stages(images)).items():
-                values[name].update(coarse.reshape(-1, 1))
-        for name, moments in values.items():
-            assert moments.mean is not None
-            assert moments.scatter is not None
-            deviation = (moments.scatter[0, 0] / moments.count).sqrt().clamp_min(1e-6)
-            self.scales[name] = torch.stack([moments.mean[0], deviation]).float()
+            stages = network.stages(images)
+            coarse = self._coarse_maps(network, stages)
+            index = torch.arange(len(images), device=images.device) + sum(len(distance) for _, distance in seen)
+            spoiled = coarse
+            if several:
+                spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))
+            for name, map_ in coarse.items():
+                values[name].update(map_.reshape(-1, 1))
+                clean[name].append(_top(map_))
+                defaced[name].append(_top(spoiled[name]))
+            seen.append((coarse, self._distance(network, stages)))
+            size = (images.shape[2], images.shape[3])
+        weights = trust({name: torch.cat(tops) for name, tops in clean.items()},
+                        {name: torch.cat(tops) for name, tops in defaced.items()})  # fmt: skip
+        self.scales = {name: _scale(moments) for name, moments in values.items()}
+        for name, scale in self.scales.items():
+            scale[1] /= weights[name]
+        if self.settings.image_score == "fused":
+            parts = Moments()
+            for coarse, distance in seen:
+                parts.update(torch.stack([distance, _top(self._fine_map(coarse, size))], dim=1))
+            self.scales["image"] = _scale(parts, least=LEAST)
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
-        height, width = images.shape[2:]
-        standard = [
-            F.interpolate((coarse - scale[0])[:, None] / scale[1], size=(height, width), mode="bilinear")[:, 0]
-            for name, coarse in self._coarse_maps(network, stages).items()
-            for scale in [self.scales[name]]
-        ]
-        maps = gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * height / 256)
-        if self.image is None:
-            return maps.flatten(1).amax(1), maps
-        return self.image.distance(self._image_features(network, stages)), maps
+        maps = self._fine_map(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
+        if self.settings.image_score == "map":
+            return _top(maps), maps
+        distance = self._distance(network, stages)
+        if self.settings.image_score == "fused":
+            return _standard(torch.stack([distance, _top(maps)], dim=1), self.scales["image"]).amax(1), maps
+        return distance, maps
 
     def state(self) -> dict[str, Tensor]:
         """Everything that was fitted, as named tensors."""
@@ -97,7 +118,8 @@ class Scorer:
             "bank": "bank" in maps,
         }
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
-        return {"channels"} | fitted | {f"scale.{name}" for name in maps}
+        scales = (*maps, "image") if self.settings.image_score == "fused" else maps
+        return {"channels"} | fitted | {f"scale.{name}" for name in scales}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; the names are those of `expected`."""
@@ -140,6 +162,20 @@ class Scorer:
             maps["bank"] = self.bank.distance(bank_features(stages))
         return maps
 
+    def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """The sum of the maps on one scale, (B, H, W), smoothed."""
+        standard = [
+            F.interpolate(_standard(map_, self.scales[name])[:, None], size=size, mode="bilinear")[:, 0]
+            for name, map_ in coarse.items()
+        ]
+        return gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * size[0] / 256)
+
+    def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
+        """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
+        if self.image is None:
+            return torch.zeros(len(stages[0]), device=stages[0].device)
+        return self.image.distance(self._image_features(network, stages))
+
 
 # The tensors of what was fitted.
 _FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors")}
@@ -161,6 +197,22 @@ def at_size(stages: list[Tensor], size: tuple[int, int]) -> Tensor:
         for x in stages
     ]
     return torch.cat(resized, dim=1)
+
+
+def _top(maps: Tensor) -> Tensor:
+    return maps.flatten(1).amax(1)
+
+
+def _scale(moments: Moments, least: float = 0.0) -> Tensor:
+    """Mean and deviation (2, C) of values, the deviation at least that share of the mean."""
+    assert moments.mean is not None
+    assert moments.scatter is not None
+    deviation = (moments.scatter.diagonal() / moments.count).sqrt()
+    return torch.stack([moments.mean, deviation.maximum(least * moments.mean.abs()).clamp_min(1e-6)]).float()
+
+
+def _standard(values: Tensor, scale: Tensor) -> Tensor:
+    return (values - scale[0]) / scale[1]
 
 
 def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
