@@ -8,13 +8,14 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
-.PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-budget roofline bench bench-docs gpu-day check clean
+.PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
 	@echo "make test    install and run the tests"
 	@echo "make sanitize  run the tests of the ops on kernels built with the compiler's checks"
 	@echo "make gpu-checks  check the GPU kernels thoroughly, without a GPU, half an hour; TRITON=3.7.1 takes that release"
+	@echo "make gpu-mutants  plant mistakes in the GPU kernels, see each caught, rewrite docs/gpu_mutants.md"
 	@echo "make gpu-budget  rewrite what their machine code may take; make roofline  rewrite docs/roofline.*"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
 	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
@@ -47,6 +48,10 @@ sanitize: $(VENV)/.test
 gpu-checks: $(VENV)/.test
 	$(if $(TRITON),$(BIN)/pip install --quiet --no-deps --upgrade --target build/triton-$(TRITON) triton==$(TRITON))
 	PYTHONPATH=$(if $(TRITON),$(abspath build/triton-$(TRITON))) $(BIN)/python -m pytest tests/gpu --thorough
+
+gpu-mutants: $(VENV)/.test
+	$(BIN)/python -m pytest tests/gpu -k mutants
+	$(BIN)/python -m tests.gpu.mutants.table
 
 gpu-budget: $(VENV)/.test
 	$(BIN)/python -m dssm.bench.budget

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One table of calls per op with GPU kernels: what is compiled for every architecture, and counted, without a GPU."""
+"""One table of calls per op with GPU kernels: what is compiled, counted, executed or timed of each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from dssm import kernels, ops
 
@@ -18,7 +19,11 @@ HALVES = (torch.bfloat16, torch.float16)
 FLOATS = (torch.float32, torch.float64, *HALVES)
 PIXELS = (torch.uint8, *FLOATS)
 USUAL = (torch.uint8, torch.float32)
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": Tensor.contiguous,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "transposed": lambda x: x.mT.contiguous().mT,  # columns before rows: pixels that no single stride walks through
+}
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,23 @@ class Case:
     @property
     def usual(self) -> bool:
         """Bytes or float32, contiguous: what is compiled every day, where compiling all takes many minutes."""
-        return not {"float64", "float16", "bfloat16", "channels_last"} & set(self.name.split())
+        return not {"float64", "float16", "bfloat16", "channels_last", "transposed"} & set(self.name.split())
 
     def run(self, backend: str) -> list[Tensor]:
         """The results, then the gradients of all tensors that have one; of tensors of the case's own memory layout."""
-        leaves: list[Tensor] = []
-        arguments, options = (_leaves(values, leaves, self.backward) for values in (self.arguments, self.options))
+        arguments, options = tree_map(self._leaf, (self.arguments, self.options))
         result = getattr(ops, self.op)(*arguments, **options, backend=backend)
         results = list(result) if isinstance(result, tuple) else [result]
         if self.backward:
             grad = torch.linspace(-1, 1, results[0].numel(), dtype=torch.float64).to(results[0]).view_as(results[0])
+            leaves = [x for x in tree_leaves((arguments, options)) if isinstance(x, Tensor) and x.requires_grad]
             grads = torch.autograd.grad(results[0], leaves, grad, allow_unused=True)
             results += [grad for grad in grads if grad is not None]
         return [result.detach() for result in results]
+
+    def _leaf(self, value: Any) -> Any:
+        wanted = self.backward and isinstance(value, Tensor) and value.is_floating_point()
+        return value.detach().requires_grad_() if wanted else value
 
 
 def kernel_ops() -> list[str]:
@@ -59,23 +68,29 @@ def kernel_ops() -> list[str]:
 
 
 def of(op: str, side: int = 256, batch: int = 2) -> list[Case]:
-    """The cases of an op, on images of side x side pixels or maps that fit them."""
+    """The cases of an op, on images of side x side pixels or maps that fit them; small ones have few channels too."""
     return list(CASES[op](side, batch))
 
 
-def laid_out(dtypes: Sequence[torch.dtype]) -> list[tuple[torch.dtype, str]]:
-    """The dtypes, and the usual ones in every layout."""
-    return [(d, layout) for d in dtypes for layout in LAYOUTS if d in USUAL or layout == "contiguous"]
+def specified(op: str, results: list[Tensor]) -> list[Tensor]:
+    """What all backends agree on: what stands above the diagonal of a scatter is open."""
+    return [results[0], results[1].tril()] if op == "covariance" else results
+
+
+def laid_out(dtypes: Sequence[torch.dtype], *layouts: str) -> list[tuple[torch.dtype, str]]:
+    """The dtypes, contiguous; and the usual ones in these other layouts."""
+    others = [(dtype, layout) for dtype in dtypes if dtype in USUAL for layout in layouts]
+    return [*((dtype, "contiguous") for dtype in dtypes), *others]
 
 
 def augment(side: int, batch: int) -> Iterator[Case]:
-    for layout in LAYOUTS:
+    for layout in ("contiguous", "channels_last"):
         image = _pixels((batch, 3, side, side), torch.uint8, layout)
         yield Case("augment", layout, (image, torch.arange(batch)), {"seed": 1})
 
 
 def blend(side: int, batch: int) -> Iterator[Case]:
-    for dtype, layout in laid_out(PIXELS):
+    for dtype, layout in laid_out(PIXELS, "channels_last", "transposed"):
         image, source = (_pixels((batch, 3, side, side), dtype, layout, seed) for seed in (0, 1))
         mask = _values((batch, side, side), seed=2) > 0.2
         alpha = _values((batch,), seed=3).abs()
@@ -91,25 +106,26 @@ def component(side: int, batch: int) -> Iterator[Case]:
 
 def covariance(side: int, batch: int) -> Iterator[Case]:
     for dtype in FLOATS:
-        yield Case("covariance", f"{_name(dtype)} shared", (_values((side + 3, 60), dtype),))
-        yield Case("covariance", f"{_name(dtype)} per position", (_values((8 * batch, 40, 4, 4), dtype),))
+        yield Case("covariance", f"{_name(dtype)} shared", (_values((side + 3, min(60, side)), dtype),))
+        maps = _values((8 * batch, min(40, side), 4, 4), dtype)
+        yield Case("covariance", f"{_name(dtype)} per position", (maps,))
 
 
 def hog(side: int, batch: int) -> Iterator[Case]:
-    for (dtype, layout), mode in product(laid_out(PIXELS), ("skimage", "opencv")):
+    for (dtype, layout), mode in product(laid_out(PIXELS, "channels_last"), ("skimage", "opencv")):
         image = _pixels((batch, 3, side, side), dtype, layout)
         name, floating = f"{_name(dtype)} {layout} {mode}", dtype.is_floating_point
         yield Case("hog", name, (image,), {"mode": mode}, floating)
     for mode in ("skimage", "opencv"):
         options = {"mode": mode, "size": (side // 2, max(side // 4, 16))}
-        image = _pixels((batch, 3, side, side), torch.uint8, "contiguous")
+        image = _pixels((batch, 3, side, side), torch.uint8)
         yield Case("hog", f"uint8 target {mode}", (image,), options)
         yield Case("hog", f"float32 target {mode}", (image.float(),), options, True)
 
 
 def mahalanobis(side: int, batch: int) -> Iterator[Case]:
-    channels, edge = 100, side // 16
-    for dtype, layout in laid_out(FLOATS):
+    channels, edge = min(100, side), side // 16
+    for dtype, layout in laid_out(FLOATS, "channels_last"):
         x = _values((batch, channels, edge, edge), dtype, layout=layout)
         kept = torch.float64 if dtype == torch.float64 else torch.float32
         whiten = _values((edge, edge, channels, channels), kept, 1).tril()
@@ -122,8 +138,8 @@ def mahalanobis(side: int, batch: int) -> Iterator[Case]:
 
 
 def mscm(side: int, batch: int) -> Iterator[Case]:
-    channels, edge = 64, side // 8
-    for dtype, layout in laid_out(FLOATS):
+    channels, edge = min(64, side), side // 8
+    for dtype, layout in laid_out(FLOATS, "channels_last"):
         x = _values((batch, channels, edge, edge), dtype, layout=layout)
         weight = _values((4, channels, channels, 1, 1), dtype, 1) / 16
         bias = _values((channels,), dtype, 2)
@@ -135,7 +151,7 @@ def mscm(side: int, batch: int) -> Iterator[Case]:
 
 
 def paste(side: int, batch: int) -> Iterator[Case]:
-    for dtype, layout in laid_out(PIXELS):
+    for dtype, layout in laid_out(PIXELS, "channels_last", "transposed"):
         image, source = (_pixels((batch, 3, side, side), dtype, layout, seed) for seed in (0, 1))
         name, floating = f"{_name(dtype)} {layout}", dtype.is_floating_point
         yield Case("paste", name, (image, source, torch.arange(batch)), {"seed": 1}, floating)
@@ -169,21 +185,9 @@ def _values(
 ) -> Tensor:
     """Uniform in [-1, 1)."""
     values = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    return values.to(dtype).contiguous(memory_format=LAYOUTS[layout])
+    return LAYOUTS[layout](values.to(dtype))
 
 
-def _pixels(shape: tuple[int, ...], dtype: torch.dtype, layout: str, seed: int = 0) -> Tensor:
+def _pixels(shape: tuple[int, ...], dtype: torch.dtype, layout: str = "contiguous", seed: int = 0) -> Tensor:
     """Uniform in [0, 255)."""
-    return ((_values(shape, seed=seed) + 1) * 127.5).to(dtype).contiguous(memory_format=LAYOUTS[layout])
-
-
-def _leaves(values: Any, leaves: list[Tensor], wanted: bool) -> Any:
-    """The values with tensors of floats, where gradients are wanted, as leaves that are also added to the list."""
-    if isinstance(values, dict):
-        return dict(zip(values, _leaves(tuple(values.values()), leaves, wanted), strict=True))
-    if isinstance(values, tuple):
-        return tuple(_leaves(value, leaves, wanted) for value in values)
-    if wanted and isinstance(values, Tensor) and values.is_floating_point():
-        leaves.append(values.detach().requires_grad_())
-        return leaves[-1]
-    return values
+    return LAYOUTS[layout](((_values(shape, seed=seed) + 1) * 127.5).to(dtype))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dssm.settings import Settings
 from dssm.training.batch import HOG_WINDOW, Batch
-from dssm.training.loss import losses, total
+from dssm.training.loss import losses
 
 from . import noise_peers
 from .inputs import pictures
@@ -86,7 +86,7 @@ def steps(images: Tensor, textures: Tensor, settings: Settings, workers: int) ->
                 masks=torch.cat([torch.zeros_like(mask), mask]),
                 targets=torch.cat([good_target, pasted_target]),
             )
-            loss = total(losses(network(batch.images), batch, settings))
+            loss = torch.stack(list(losses(network(batch.images), batch, settings).values())).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

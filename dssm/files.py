@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dssm.errors import InputError
 
@@ -74,6 +74,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def open_csv(path: Path) -> TextIO:
+    """Open a file for csv to write; names of files come out as they are on the disk, UTF-8 or not."""
+    return path.open("w", newline="", encoding="utf-8", errors="surrogateescape")
 
 
 def write_text(path: str | Path, text: str) -> None:

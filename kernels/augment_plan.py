@@ -9,9 +9,10 @@ import triton.language as tl
 from torch import Tensor
 
 from dssm.kernels.launch import launch, tiles
-from dssm.reference import philox
+from dssm.kernels.philox import integer, philox
+from dssm.reference.philox import AUGMENT
 
-_AUGMENT = tl.constexpr(philox.AUGMENT)
+_AUGMENT = tl.constexpr(AUGMENT)
 _BLOCK = 128  # samples
 
 
@@ -27,25 +28,17 @@ def plan(index: Tensor, seed: int, count: int) -> Tensor:
     return steps
 
 
-@triton.jit
-def _integer(word, low, high):
-    """low + floor(word (high - low) / 2^32), an integer in [low, high)."""
-    return low + tl.umulhi(word, (high - low).to(tl.uint32)).to(tl.int32)
-
-
 @triton.jit(do_not_specialize=["seed"])
 def _augment_plan_fwd_kernel(p_index, p_steps, seed, samples, count, s_index, BLOCK: tl.constexpr):
     sample = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_sample = sample < samples
     index = tl.load(p_index + sample * s_index, mask=m_sample, other=0)
-    low, high = index.to(tl.uint32), (index >> 32).to(tl.uint32)
-    stream = tl.full((BLOCK,), _AUGMENT, tl.uint32)
     order = tl.full((BLOCK,), 0x543210, tl.int32)  # operations in the order of their steps, four bits each
     position = tl.zeros((BLOCK,), tl.int32)
     p_steps += sample * count * 2
     for _ in range(count):
-        pick, strength, _, _ = tl.philox(seed.to(tl.int64), low, high, stream, position.to(tl.uint32))
-        other = _integer(pick, position, tl.full((BLOCK,), 6, tl.int32))
+        pick, strength, _, _ = philox(seed, index, _AUGMENT, position)
+        other = integer(pick, position, 6).to(tl.int32)
         change = (order >> 4 * position ^ order >> 4 * other) & 15
         order ^= change << 4 * position | change << 4 * other
         number = order >> 4 * position & 15
@@ -53,6 +46,6 @@ def _augment_plan_fwd_kernel(p_index, p_steps, seed, samples, count, s_index, BL
         least = tl.where(number == 0, 0, tl.where(number == 1, 4, tl.where(number == 2, 32, 26)))
         most = tl.where(number == 0, 1, tl.where(number == 1, 8, tl.where(number == 2, 224, 487)))
         tl.store(p_steps, number, mask=m_sample)
-        tl.store(p_steps + 1, _integer(strength, least, most), mask=m_sample)
+        tl.store(p_steps + 1, integer(strength, least, most).to(tl.int32), mask=m_sample)
         p_steps += 2
         position += 1

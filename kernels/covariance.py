@@ -17,6 +17,8 @@ def covariance(x: Tensor, mean: Tensor, scatter: Tensor, count: int) -> None:
     if x.numel() == 0:
         return
     maps = x if x.ndim == 4 else x[..., None, None]
+    if maps.element_size() == 2:
+        maps = maps.float()  # Triton 3.7 compiles no product in float64 of what is loaded as 16 bits
     points, channels, height, width = maps.shape
     gaussians = height * width
     block_c, block_n = block(channels, mean.dtype), depth(points, mean.dtype)

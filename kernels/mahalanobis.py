@@ -59,7 +59,7 @@ def _distances(x: Tensor, mean: Tensor, whiten: Tensor, whitened: Tensor | None)
         BLOCK_C=depth(channels, distance.dtype),
         BLOCK_K=block_k,
         warps=8 if block_p * block_k > 2048 else 4,  # a large tile needs the registers of more
-        stages=1 if distance.dtype == torch.float64 else 2,  # loads ahead would spill registers
+        stages=1 if distance.dtype == torch.float64 else 3,  # loads ahead of float64 would spill registers
         fuse=True,
     )
     return distance

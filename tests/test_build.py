@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,15 @@ def test_the_extension_links_no_openmp_of_its_own() -> None:
     assert "libstdc++" in listed
     assert "gomp" not in listed
     assert "libtorch" not in listed
+
+
+def test_wheels_and_source_archives_hold_the_report(tmp_path: Path) -> None:
+    """Its page, style and scripts are no Python, so setuptools has to be told of them."""
+    expected = {path.name for path in (ROOT / "dssm" / "report").iterdir() if path.suffix in {".html", ".css", ".js"}}
+    assert len(expected) > 2
+    archive = ["egg_info", "--egg-base", str(tmp_path), "sdist", "--formats=tar", "--dist-dir", str(tmp_path)]
+    for command in (["build_py", "--build-lib", str(tmp_path / "wheel")], archive):
+        subprocess.run([sys.executable, "setup.py", "-q", *command], cwd=ROOT, capture_output=True, check=True)
+    assert expected <= {path.name for path in (tmp_path / "wheel/dssm/report").iterdir()}
+    with tarfile.open(next(tmp_path.glob("*.tar"))) as tar:
+        assert expected <= {Path(name).name for name in tar.getnames() if "/dssm/report/" in name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,9 @@ def test_evaluate_writes_metrics_scores_and_a_picture(trained: Path, tmp_path: P
     assert [row["kind"] for row in rows] == ["good"] * 4 + ["scratch"] * 4
     with Image.open(tmp_path / "heatmaps.png") as sheet:
         assert sheet.width > 256
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert report.count('json" data-row=') == 8
+    assert '["scratch/23.png",' in report
 
 
 def test_predict_writes_maps_at_the_size_of_the_images(trained: Path, tmp_path: Path) -> None:
@@ -99,11 +103,24 @@ def test_predict_writes_maps_at_the_size_of_the_images(trained: Path, tmp_path: 
     result = run("predict", trained, images, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text(encoding="utf-8").splitlines()))
+    assert (tmp_path / "out/report.html").read_text(encoding="utf-8").count('json" data-row=') == 3
     assert len(rows) == 3
     for kind in ("heatmaps", "masks"):
         with Image.open(tmp_path / "out" / kind / "ü.bmp.png") as picture:
             assert picture.size == (33, 200)
         assert (tmp_path / "out" / kind / "a" / "ü.png.png").exists()
+
+
+def test_names_need_not_be_utf8(trained: Path, tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the file system takes UTF-8 alone")
+    (tmp_path / "images").mkdir()
+    name = os.fsencode(tmp_path / "images") + b"/\xfcber.png"
+    Image.new("RGB", (64, 64), (120, 120, 120)).save(os.fsdecode(name))
+    result = run("predict", trained, tmp_path / "images", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert name in (tmp_path / "out/scores.csv").read_bytes()
+    assert "\\udcfcber.png" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 def test_help_and_info_and_settings() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dssm import files
+from dssm.cli import options
 from dssm.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,18 +31,27 @@ COLUMNS = {
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: RUN/evaluation]")
 @click.option("--rows", type=click.IntRange(min=1), default=12, show_default=True, help="Images on the heat-map sheet.")
+@options.pictures
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 def evaluate(
-    run: Path, data: str | None, protocol: str | None, out: Path | None, rows: int, device: str | None
+    run: Path,
+    data: str | None,
+    protocol: str | None,
+    out: Path | None,
+    rows: int,
+    pictures: int,
+    device: str | None,
 ) -> None:
     """Measure the model in RUN on test images whose defects are known.
 
     DATA is by default what the model was trained on; of a data set with a split, the test part counts. Prints a table
-    and writes metrics.json, scores.csv and heatmaps.png.
+    and writes metrics.json, scores.csv, heatmaps.png, and report.html: one page to look at every image, with
+    thresholds to slide.
     """
     from dssm import picture
     from dssm.detector import Detector
     from dssm.heatmaps import heatmap_sheet
+    from dssm.report import report_evaluation
 
     detector = Detector.load(run, device=device)
     data = data or detector.data.get("path")
@@ -53,8 +63,10 @@ def evaluate(
     files.write_json(out / "metrics.json", evaluation.metrics)
     write_scores(out / "scores.csv", evaluation, detector.thresholds["image"])
     picture.save(sheet, out / "heatmaps.png")
+    title = f"{run.resolve().name} on {Path(data).name}"
+    report_evaluation(out / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
     click.echo(table(evaluation.metrics, [sample.kind for sample in evaluation.samples]))
-    click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png")
+    click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png, report.html")
 
 
 def table(metrics: dict[str, Any], kinds: list[str]) -> str:
@@ -77,7 +89,7 @@ def write_scores(path: Path, evaluation: Evaluation, threshold: float) -> None:
     """One line per test image."""
     import csv
 
-    with files.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with files.atomic(path) as temporary, files.open_csv(temporary) as file:
         writer = csv.writer(file)
         writer.writerow(["file", "kind", "score", "threshold", "anomalous"])
         for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):

@@ -64,11 +64,13 @@ class Scorer:
         several = len(values.keys() - {"segmentation"}) > 1  # or there is nothing to weigh
         clean: dict[str, list[Tensor]] = {name: [] for name in values}
         defaced: dict[str, list[Tensor]] = {name: [] for name in values}
-        seen = []
+        seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
+        count = 0
         for images in batches:
             stages = network.stages(images)
             coarse = self._coarse_maps(network, stages)
-            index = torch.arange(len(images), device=images.device) + sum(len(distance) for _, distance in seen)
+            index = torch.arange(count, count + len(images), device=images.device)
+            count += len(images)
             spoiled = coarse
             if several:
                 spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))

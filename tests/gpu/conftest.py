@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dssm import backends
 
-INTERPRETING = {"test_guard.py", "test_mutants.py", "test_roofline.py"}  # test_interpreter.py runs them
-OTHERS = {path.name for path in Path(__file__).parent.glob("test_*.py")} - INTERPRETING
+# test_interpreter.py runs them.
+INTERPRETING = {"test_guard.py", "test_mutants.py", "test_roofline.py", "test_training_step.py"}
+OTHERS = {path.name for path in Path(__file__).parent.glob("test_*.py")} - INTERPRETING | {"ptx"}
 
 collect_ignore = sorted(OTHERS if backends.INTERPRETED else INTERPRETING)

@@ -19,7 +19,8 @@ from torch import Tensor
 from dssm.reference.paste import paste
 from tests.gpu.emulator.build import CSRC, build, missing, rebuild
 from tests.gpu.emulator.emulator import FORWARD, ORDERS, REVERSED, SHUFFLED, Emulator, KernelError, lent
-from tests.gpu.emulator.mutants import MUTANTS, Mutant
+from tests.gpu.mutants import Edit
+from tests.gpu.mutants.cuda import COMPONENT, MUTANTS
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = [(FORWARD, 0), (REVERSED, 0), *((SHUFFLED, seed) for seed in range(3))]
@@ -134,9 +135,8 @@ def test_images_too_large_for_a_block_are_left_to_another_backend(kernels: Modul
 
 def test_many_components_are_added_up_in_turns(library: Path, tmp_path: Path) -> None:
     """As where there are more components than areas at a time: no other image of these tests has so many."""
-    changed = copy_of_csrc(tmp_path)
-    replace(changed / "cuda" / "paste_component.cuh", "kAreas = 1024", "kAreas = 4")
-    emulator = Emulator(rebuild(changed, library.parent, tmp_path))
+    few = Edit("areas for four components alone", COMPONENT, "kAreas = 1024", "kAreas = 4", "")
+    emulator = broken(few, library, tmp_path)
     with lent(emulator) as module:
         assert mistake(emulator, module) == ""
 
@@ -147,22 +147,16 @@ def test_the_kernels_make_no_mistake(emulator: Emulator, kernels: ModuleType) ->
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_planted_mistakes_are_caught(mutant: Mutant, library: Path, tmp_path: Path) -> None:
-    changed = copy_of_csrc(tmp_path)
-    replace(changed / "cuda" / mutant.file, mutant.old, mutant.new)
-    emulator = Emulator(rebuild(changed, library.parent, tmp_path))
+def test_mutants_are_caught(mutant: Edit, library: Path, tmp_path: Path) -> None:
+    emulator = broken(mutant, library, tmp_path)
     emulator.accesses = 3_000_000
     with lent(emulator) as module:
         said = mistake(emulator, module)
     assert mutant.caught in said, said
-    assert said
 
 
-def copy_of_csrc(folder: Path) -> Path:
-    return Path(shutil.copytree(CSRC, folder / "csrc", ignore=shutil.ignore_patterns("cpu")))
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text, f"{path.name} has changed: it holds no {old!r}"
-    path.write_text(text.replace(old, new))
+def broken(mutant: Edit, library: Path, folder: Path) -> Emulator:
+    """Of kernels that have the mistake."""
+    changed = Path(shutil.copytree(CSRC, folder / "csrc", ignore=shutil.ignore_patterns("cpu")))
+    mutant.plant(folder)
+    return Emulator(rebuild(changed, library.parent, folder))

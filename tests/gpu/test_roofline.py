@@ -11,17 +11,37 @@ import torch
 
 from dssm.cli.bench import module
 
+from .installed import planted
+from .mutants import ROOT
+from .mutants.kernels import WASTE
+
 cases, roofline = module("cases"), module("roofline")
-DOCS = Path(__file__).parents[2] / "docs"
-THRIFTY = sorted({"blend", "hog", "paste"} & set(cases.kernel_ops()))
+THRIFTY = {"blend", "hog", "paste"}
+WRITTEN = json.loads((ROOT / "docs" / "roofline.json").read_text())["counts"]
+STALE = "run: make roofline"
 
 
-@pytest.mark.parametrize("op", THRIFTY)
-def test_bytes_moved_are_near_the_least(op: str) -> None:
-    """On one image of 3 x 256 x 256 float32: a batch of them moves as many for each."""
-    case = next(case for case in cases.of(op, batch=1) if case.name.startswith("float32 contiguous"))
-    count = roofline.count(case)
-    assert count.least <= count.moved <= 1.5 * count.least
+def count(op: str) -> roofline.Count:
+    """Of float32, where the op takes it, and a batch of images."""
+    case, factor = min(roofline.subjects(op), key=lambda subject: not subject[0].name.startswith("float32"))
+    return roofline.count(case).times(factor)
+
+
+@pytest.mark.parametrize("op", cases.kernel_ops())
+def test_bytes_moved_are_those_of_the_documents(op: str) -> None:
+    """And near the least where all of them are the images'."""
+    found = count(op)
+    row = next(row for row in WRITTEN if (row["op"], row["case"]) == (found.op, found.case))
+    assert (found.least, found.moved, found.launches) == (row["least"], row["moved"], row["launches"]), STALE
+    if op in THRIFTY:
+        assert found.least <= found.moved <= 1.5 * found.least
+
+
+@pytest.mark.parametrize("op", WASTE)
+def test_mutants_are_caught(op: str, tmp_path: Path) -> None:
+    with planted(WASTE[op], tmp_path):
+        found = count(op)
+    assert found.moved > 1.5 * found.least
 
 
 def test_bytes_operations_and_bounds_of_a_small_blend() -> None:
@@ -37,5 +57,4 @@ def test_bytes_operations_and_bounds_of_a_small_blend() -> None:
 
 
 def test_the_documents_are_of_these_ops() -> None:
-    rows = json.loads((DOCS / "roofline.json").read_text())["counts"]
-    assert {row["op"] for row in rows} == set(cases.kernel_ops()), "run: make roofline"
+    assert {row["op"] for row in WRITTEN} == set(cases.kernel_ops()), STALE

@@ -15,11 +15,12 @@ import torch
 from triton.runtime.jit import JITFunction
 
 from dssm import backends, kernels
+from dssm.cli.bench import module
 
-from .capture import Launch, launching
 from .parse import parse
 from .run import Pointer, run
 
+capture = module("capture")
 _SCALARS = {"fp32": np.float32, "fp64": np.float64, "i1": np.uint8, "u1": np.uint8}
 
 
@@ -32,15 +33,17 @@ def numpy_device(edit: Callable[[str], str] | None = None) -> Iterator[list[str]
     """
     ran: list[str] = []
 
-    def execute(launch: Launch) -> None:
+    def execute(launch: Any) -> None:
+        (programs,) = launch.grid
+        ptx = launch.compiled.asm["ptx"]
         arguments = [_parameter(type, value) for type, value in launch.arguments]
-        run(parse(edit(launch.ptx) if edit else launch.ptx), launch.grid, arguments, launch.shared)
-        ran.append(launch.name)
+        run(parse(edit(ptx) if edit else ptx), programs, arguments, launch.compiled.metadata.shared)
+        ran.append(launch.kernel)
 
     before = torch.are_deterministic_algorithms_enabled()
     torch._C._set_deterministic_algorithms(True)  # fills what is allocated; the public one imports the compiler
     try:
-        with launching(execute), patch.dict(backends._DEVICES, cpu=("triton", "reference")):
+        with capture.capturing("sm_80", execute), patch.dict(backends._DEVICES, cpu=("triton", "reference")):
             yield ran
     finally:
         torch._C._set_deterministic_algorithms(before)
@@ -50,9 +53,9 @@ def numpy_device(edit: Callable[[str], str] | None = None) -> Iterator[list[str]
 def kernels_of(op: str) -> set[str]:
     """The names of all kernels in the files of an op."""
     found = set()
-    for module in pkgutil.iter_modules(kernels.__path__):
-        if module.name.partition("_")[0] == op:
-            members = vars(importlib.import_module(f"{kernels.__name__}.{module.name}"))
+    for file in pkgutil.iter_modules(kernels.__path__):
+        if file.name.partition("_")[0] == op:
+            members = vars(importlib.import_module(f"{kernels.__name__}.{file.name}"))
             found |= {name for name, value in members.items() if isinstance(value, JITFunction)}
     return {name for name in found if name.endswith("_kernel")}
 

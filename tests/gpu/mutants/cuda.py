@@ -1,184 +1,190 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mistakes planted in the CUDA kernels, and which check must find each."""
+"""Our CUDA kernel, broken by a few words: on the emulator, what is said of it contains `caught`.
+
+"result" stands for what comes out different from the reference.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from . import Edit
 
-
-@dataclass(frozen=True)
-class Mutant:
-    """Every `old` becomes `new` in csrc/cuda/<file>; what is said of it begins with `caught`."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    caught: str
-
-
+PASTE = "csrc/cuda/paste.cu"
+BLEND, BLOCK = "csrc/cuda/paste_blend.cuh", "csrc/cuda/block.cuh"
+COMPONENT, MASK = "csrc/cuda/paste_component.cuh", "csrc/cuda/paste_mask.cuh"
+NOISE = "csrc/cuda/paste_noise.cuh"
 _SYNC = "__syncthreads();\n"
 
 MUTANTS = (
-    Mutant(
+    Edit(
         "the lattice is used before it is there",
-        "paste.cu",
+        PASTE,
         "settings.resolution, true);\n  " + _SYNC,
         "settings.resolution, true);\n",
         "race",
     ),
-    Mutant(
+    Edit(
         "gradients are used before they are there",
-        "paste.cu",
+        PASTE,
         "labels\n    " + _SYNC,
         "labels\n",
         "uninitialised",
     ),
-    Mutant(
+    Edit(
         "the mask is used before it is cut to its component",
-        "paste.cu",
+        PASTE,
         "keep_largest();\n    " + _SYNC,
         "keep_largest();\n",
         "race",
     ),
-    Mutant(
+    Edit(
         "the rectangle is used before it is there",
-        "paste.cu",
+        PASTE,
         "settings);\n    " + _SYNC + "    draw",
         "settings);\n    draw",
         "race",
     ),
-    Mutant(
+    Edit(
         "pixels are changed before they are copied",
-        "paste.cu",
+        PASTE,
         "copy_image(arrays.image, arrays.out, bytes, b);\n  " + _SYNC,
         "copy_image(arrays.image, arrays.out, bytes, b);\n",
         "race: write of argument 4",
     ),
-    Mutant(
+    Edit(
         "too little shared memory is asked for",
-        "paste_component.cuh",
+        COMPONENT,
         "kAreas * sizeof(uint32_t)) + cells",
         "kAreas) + cells",
         "out of bounds: dynamic shared memory",
     ),
-    Mutant(
+    Edit(
         "maxima are read before all warps wrote theirs",
-        "block.cuh",
+        BLOCK,
         "slots[warp()] = value;\n  " + _SYNC,
         "slots[warp()] = value;\n",
         "uninitialised",
     ),
-    Mutant(
+    Edit(
         "half of a warp hands its maxima on",
-        "block.cuh",
+        BLOCK,
         "__shfl_xor_sync(kAllLanes",
         "__shfl_xor_sync(0xFFFF",
         "warp mask",
     ),
-    Mutant(
+    Edit(
         "lanes outside the image stay away from a ballot",
-        "paste_noise.cuh",
+        NOISE,
         "    const uint32_t word",
         "    if (x >= mask.width) continue;\n    const uint32_t word",
         "divergence: lanes never come",
     ),
-    Mutant(
+    Edit(
         "a thread leaves before a barrier",
-        "paste_component.cuh",
+        COMPONENT,
         "    label_pieces();\n",
         "    label_pieces();\n    if (thread() == 5) return 0;\n",
         "divergence",
     ),
-    Mutant(
+    Edit(
         "threads wait at different barriers",
-        "paste_component.cuh",
+        COMPONENT,
         "unite_pieces();\n    " + _SYNC,
         "unite_pieces();\n    if (thread() % 2) __syncthreads();\n    if (thread() % 2 == 0) " + _SYNC,
         "divergence: threads wait at the barriers",
     ),
-    Mutant(
+    Edit(
         "pieces are united before they have labels",
-        "paste_component.cuh",
+        COMPONENT,
         "label_pieces();\n    " + _SYNC,
         "label_pieces();\n",
         "uninitialised",
     ),
-    Mutant(
+    Edit(
         "labels are flattened before all pieces are united",
-        "paste_component.cuh",
+        COMPONENT,
         "unite_pieces();\n    " + _SYNC,
         "unite_pieces();\n",
         "result",
     ),
-    Mutant(
+    Edit(
         "components are counted without an atomic",
-        "paste_component.cuh",
+        COMPONENT,
         "atomicAdd(&count, 1)",
         "count++",
         "race",
     ),
-    Mutant(
+    Edit(
         "nobody sets the count to zero",
-        "paste_component.cuh",
+        COMPONENT,
         "if (thread() == 0) count = 0;",
         "",
         "uninitialised",
     ),
-    Mutant(
+    Edit(
         "areas are added up without an atomic",
-        "paste_component.cuh",
+        COMPONENT,
         "atomicAdd(areas_ + last, area)",
         "areas_[last] += area",
         "race",
     ),
-    Mutant(
+    Edit(
         "areas are added to before they are zero",
-        "paste_component.cuh",
+        COMPONENT,
         "areas_[i] = 0; });\n    " + _SYNC,
         "areas_[i] = 0; });\n",
         "race",
     ),
-    Mutant(
+    Edit(
         "areas are read before they are complete",
-        "paste_component.cuh",
+        COMPONENT,
         "add();\n    " + _SYNC,
         "add();\n",
         "race",
     ),
-    Mutant(
+    Edit(
         "roots are hooked without looking",
-        "paste_component.cuh",
+        COMPONENT,
         "      if (found == later) return;",
         "      labels_[later] = wanted;\n      return;",
         "result",
     ),
-    Mutant(
+    Edit(
         "a diagonal is forgotten",
-        "paste_component.cuh",
+        COMPONENT,
         "if ((here & 0b0010) &&",
         "if (false &&",
         "result",
     ),
-    Mutant(
+    Edit(
         "of equal components the last one wins",
-        "paste_component.cuh",
+        COMPONENT,
         "~static_cast<uint32_t>(",
         "static_cast<uint32_t>(",
         "result",
     ),
-    Mutant(
+    Edit(
         "a copy goes one piece too far",
-        "paste_blend.cuh",
+        BLEND,
         "if (pixel >= count) break;\n        pieces[k] =",
         "if (pixel > count) break;\n        pieces[k] =",
         "out of bounds: read",
     ),
-    Mutant(
+    Edit(
         "a row of words is rounded down",
-        "paste_mask.cuh",
+        MASK,
         "(width + 31) / 32",
         "width / 32",
-        "",
+        "uninitialised",
+    ),
+)
+
+# What nvcc makes of it is over its budget.
+COSTS = (
+    Edit(
+        "two blocks are to share the registers of a multiprocessor",
+        PASTE,
+        "__launch_bounds__(kMaxThreads)",
+        "__launch_bounds__(kMaxThreads, 2)",
+        "spills",
     ),
 )
