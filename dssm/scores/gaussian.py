@@ -66,8 +66,9 @@ class Moments:
         """Mean and whitening matrix L^-1 of the covariance L L^T, shrunk towards a multiple of the identity.
 
         The amount of shrinkage is the oracle approximation (OAS) of Chen, Wiesel, Eldar and Hero 2010, which needs
-        nothing but the covariance and the count. With `ridge` the covariance is S / (n - 1) + ridge I instead. Raises
-        InputError for fewer than two vectors, and for values that are not finite.
+        nothing but the covariance and the count. With `ridge` the covariance is S / (n - 1) + ridge v I instead, v
+        the mean variance over all channels and positions. Raises InputError for fewer than two vectors, and for values
+        that are not finite.
         """
         scatter = self.scatter
         if self.mean is None or scatter is None or self.count < 2:
@@ -84,7 +85,7 @@ class Moments:
             amount = oas_shrinkage(covariance, self.count)[..., None, None]
             covariance = (1 - amount) * covariance + amount * variance * identity
         else:
-            covariance = covariance * (self.count / (self.count - 1)) + ridge * identity
+            covariance = covariance * (self.count / (self.count - 1)) + ridge * variance.mean() * identity
         # A channel that never varies leaves the covariance singular: a floor far below every real variance.
         floor = 1e-6 * variance.clamp_min(torch.finfo(torch.float32).tiny)
         factor = torch.linalg.cholesky(covariance + floor * identity)

@@ -29,7 +29,8 @@ def test_the_map_is_the_papers_formula(fitted: Detector, surfaces: Tensor) -> No
     columns = [stage[:, :, y * stage.shape[2] // 16, x * stage.shape[3] // 16] for stage in stages]
     features = torch.cat(columns, dim=1)[:, method.channels].double().numpy()
     fitting, tested = features[:-1], features[-1]
-    covariance = np.cov(fitting.T) + 0.01 * np.eye(20)
+    epsilon = method._features(good).var(0, unbiased=False).mean().item()
+    covariance = np.cov(fitting.T) + epsilon * np.eye(20)
     away = tested - fitting.mean(0)
     wanted = np.sqrt(away @ np.linalg.inv(covariance) @ away)
 
