@@ -11,7 +11,7 @@ from dssm.scores.gaussian import Moments
 from dssm.scores.neighbors import Reservoir, coreset, nearest
 
 POOL = 60_000  # vectors that the bank is chosen from
-RIDGE = 0.01  # added to the covariance, of the mean variance: directions that hardly vary must not decide
+RIDGE = 0.01  # of the mean variance, added to every variance: directions that hardly vary must not decide
 
 
 @dataclass
@@ -41,8 +41,6 @@ def make_bank(sample: Reservoir, size: int, *, seed: int, progress: bool = False
     vectors = sample.vectors()
     moments = Moments()
     moments.update(vectors)
-    assert moments.scatter is not None
-    variance = moments.scatter.diagonal().mean().item() / moments.count
-    gaussian = moments.gaussian(ridge=max(RIDGE * variance, 1e-12))
+    gaussian = moments.gaussian(ridge=RIDGE)
     white = (vectors - gaussian.mean) @ gaussian.whiten.T
     return Bank(gaussian.mean, gaussian.whiten, white[coreset(white, size, seed=seed, progress=progress)])
