@@ -13,7 +13,7 @@ from torch import Tensor
 from dssm import Detector
 from dssm.data import Collection
 from dssm.errors import InputError
-from dssm.settings import Settings
+from dssm.settings import Settings, preset
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,14 @@ def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces:
         assert a.score == b.score
         assert np.array_equal(a.map, b.map)
         assert a.map.shape == a.mask.shape == (64, 64)
+
+
+def test_best_learns_from_ten_images(surfaces: Tensor) -> None:
+    settings = preset("best").replace(weights=None, size=(64, 64), crop=64, batch=8, samples=40)
+    detector = Detector(settings, device="cpu").fit(surfaces[:10], progress=False)
+    good = [p.score for p in detector.predict(surfaces[10:14])]
+    bad = [p.score for p in detector.predict(scratched(surfaces[10:14]))]
+    assert min(bad) > max(good)
 
 
 def test_batch_size_and_order_do_not_matter(fitted: Detector, surfaces: Tensor) -> None:
