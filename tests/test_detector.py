@@ -15,7 +15,7 @@ from dssm import Detector
 from dssm.data import Collection
 from dssm.errors import InputError
 from dssm.files import sha256
-from dssm.settings import Settings
+from dssm.settings import Settings, preset
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,8 @@ def test_a_scratch_scores_higher(fitted: Detector, surfaces: Tensor) -> None:
         {"image_score": "projector"},
         {"image_score": "map"},
         {"image_score": "map", "map": "mahalanobis", "smooth": 0.0},
+        {"map": "bank", "bank": 50},
+        {"image_score": "fused", "bank": 50, "frozen": True, "classify": False, "regress": "none"},
     ],
 )
 def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces: Tensor, tmp_path: Path) -> None:
@@ -64,6 +66,14 @@ def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces:
         assert a.score == b.score
         assert np.array_equal(a.map, b.map)
         assert a.map.shape == a.mask.shape == (64, 64)
+
+
+def test_best_learns_from_ten_images(surfaces: Tensor) -> None:
+    settings = preset("best").replace(weights=None, size=(64, 64), crop=64, batch=8, samples=40)
+    detector = Detector(settings, device="cpu").fit(surfaces[:10], progress=False)
+    good = [p.score for p in detector.predict(surfaces[10:14])]
+    bad = [p.score for p in detector.predict(scratched(surfaces[10:14]))]
+    assert min(bad) > max(good)
 
 
 def test_batch_size_and_order_do_not_matter(fitted: Detector, surfaces: Tensor) -> None:
