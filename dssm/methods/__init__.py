@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 from dssm.errors import InputError
+from dssm.methods.cdo import CDO
+from dssm.methods.cutpaste import CutPaste
+from dssm.methods.draem import DRAEM
 from dssm.methods.dssm import DSSM
 from dssm.methods.method import Method
 from dssm.methods.padim import PaDiM
@@ -14,6 +17,9 @@ from dssm.settings import Settings
 
 METHODS: dict[str, type[Method]] = {
     "dssm": DSSM,
+    "cutpaste": CutPaste,
+    "draem": DRAEM,
+    "cdo": CDO,
     "padim": PaDiM,
     "patchcore": PatchCore,
     "patch_svdd": PatchSVDD,

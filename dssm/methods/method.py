@@ -51,8 +51,7 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not train")
 
-    @abstractmethod
-    def fit(self, batches: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, where the network itself scores there is nothing
         """Learn, in one pass over the good images, what scores are measured against."""
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, most methods need nothing
@@ -63,20 +62,24 @@ class Method(ABC):
         """Scores (B,) and maps (B, H, W) float32 of a batch; larger is more anomalous."""
 
     @property
+    def views(self) -> int:
+        """Images that a step makes of each good one and passes through the network together."""
+        return 2
+
+    @property
     def training_heads(self) -> tuple[str, ...]:
         """Attributes of the network that scoring does not need; a saved model leaves them out."""
         return ()
 
-    @abstractmethod
     def fitted(self) -> dict[str, Tensor]:
         """What `fit` and `calibrate` found."""
+        return {}
 
-    @abstractmethod
     def fitted_names(self) -> set[str]:
         """The keys of `fitted` under these settings."""
+        return set()
 
-    @abstractmethod
-    def restore(self, fitted: dict[str, Tensor]) -> None:
+    def restore(self, fitted: dict[str, Tensor]) -> None:  # noqa: B027
         """The inverse of `fitted`; the tensors are on the device where scores will be computed."""
 
     def state(self) -> dict[str, Tensor]:

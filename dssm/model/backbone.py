@@ -74,7 +74,7 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         first = Convolution(inputs, outputs) if stride == 1 else nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.conv1 = first
+        self.conv1: nn.Module = first
         self.bn1 = Normalization(outputs)
         self.conv2 = Convolution(outputs, outputs)
         self.bn2 = Normalization(outputs)

@@ -13,7 +13,7 @@ import torch
 from dssm import tensors
 from dssm.errors import InputError
 
-_AVERAGES = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")  # what SGD and AdamW keep per parameter
+_AVERAGES = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")  # what SGD and Adam keep per parameter
 
 
 @dataclass

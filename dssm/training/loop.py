@@ -62,7 +62,7 @@ def train(
         while state.step < trainer.steps:
             began = time.perf_counter()
             row = trainer.step(state.step)
-            row |= {"images": 2 * trainer.half, "seconds": time.perf_counter() - began}
+            row |= {"images": method.views * trainer.good, "seconds": time.perf_counter() - began}
             state.step += 1
             state.sums = {key: state.sums.get(key, 0.0) + value for key, value in row.items()}
             bar.update()
@@ -90,8 +90,8 @@ class _Trainer:
     def __init__(self, method: Method, images: Tensor, textures: Tensor) -> None:
         self.method, self.images, self.textures = method, images, textures
         self.settings = settings = method.settings
-        self.half = min(settings.batch // 2, len(images))
-        self.steps_per_epoch = len(images) // self.half
+        self.good = min(max(settings.batch // method.views, 1), len(images))
+        self.steps_per_epoch = len(images) // self.good
         epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
         self.optimizer = _optimizer(method.network, settings)
@@ -103,7 +103,7 @@ class _Trainer:
         # What torch's own generator decides (dropout, rectangles) is fixed by the step, so nothing of it needs saving.
         torch.manual_seed(_mix(settings.seed, step))
         epoch, position = divmod(step, self.steps_per_epoch)
-        chosen = _order(len(self.images), settings.seed, epoch)[position * self.half : (position + 1) * self.half]
+        chosen = _order(len(self.images), settings.seed, epoch)[position * self.good : (position + 1) * self.good]
         chosen = chosen.to(self.images.device)
         terms = self.method.losses(self.images[chosen], self.textures, epoch * len(self.images) + chosen)
         loss = torch.stack(list(terms.values())).sum()
@@ -130,6 +130,7 @@ class _Trainer:
             "step": state.step,
             "rate": round(_rate(state.step - 1, self.steps, self.settings), 8),
             **means,
+            "seconds": round(sums["seconds"], 3),
             "images_per_second": round(sums["images"] / sums["seconds"], 1),
         }
 
@@ -140,7 +141,8 @@ def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     if settings.optimizer == "sgd":
         return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
     # Fused: one pass over weights and averages instead of many.
-    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True)
+    adam = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return adam(weights, lr=rate, weight_decay=decay, fused=True)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
@@ -154,10 +156,12 @@ def _mix(seed: int, count: int) -> int:
 
 
 def _rate(step: int, steps: int, settings: Settings) -> float:
-    """A linear rise, then half a cosine down to zero."""
+    """A linear rise, then half a cosine down to zero, or a tenth after every milestone that has passed."""
     rising = settings.warmup * steps
     if step < rising:
         return settings.rate * (step + 1) / rising
+    if settings.schedule == "steps":
+        return settings.rate * 0.1 ** sum(step >= share * steps for share in settings.milestones)
     return settings.rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
 
 
