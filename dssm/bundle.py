@@ -11,16 +11,17 @@ from torch import Tensor
 
 from dssm import tensors
 from dssm.errors import InputError
-from dssm.files import FACTS, TENSORS, read_json, write_json
+from dssm.files import FACTS, TENSORS, read_json, sha256, write_json
 
-FORMAT = 1
-_KEYS = ("format", "dssm", "torch", "settings", "size", "thresholds", "data")
+FORMAT = 2
+_KEYS = ("format", "dssm", "torch", "settings", "size", "thresholds", "data", "sha256")
 
 
 def write(folder: str | Path, values: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write both files; model.json comes last, so a bundle that has it is whole."""
-    tensors.write(Path(folder, TENSORS), values)
-    write_json(Path(folder, FACTS), {"format": FORMAT, **facts})
+    """Write both files; model.json, with the checksum of the other, comes last: a bundle that has it is whole."""
+    place = Path(folder, TENSORS)
+    tensors.write(place, values)
+    write_json(Path(folder, FACTS), {"format": FORMAT, **facts, "sha256": sha256(place)})
 
 
 def read(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -34,6 +35,11 @@ def read(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         found = facts.get("format") if isinstance(facts, dict) else None
         raise InputError(f"{folder / FACTS} has format {found!r}; this version of dssm reads format {FORMAT}")
     check_keys(facts, _KEYS, f"{folder / FACTS}", "key")
+    found = sha256(folder / TENSORS)
+    if found != facts["sha256"]:
+        raise InputError(
+            f"{folder / TENSORS} is damaged: its SHA-256 is {found}, not {facts['sha256']} as in {FACTS}; copy it again"
+        )
     return tensors.read(folder / TENSORS)[0], facts
 
 

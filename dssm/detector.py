@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 import dssm
-from dssm import bundle, methods
+from dssm import bundle, files, methods
+from dssm.card import model_card
 from dssm.data import (
     Collection,
     Sample,
@@ -27,13 +28,14 @@ from dssm.data import (
     load_images,
     load_masks,
     load_textures,
+    resize,
     resolve,
 )
 from dssm.errors import InputError
-from dssm.files import FACTS, TENSORS
+from dssm.files import CARD, FACTS, TENSORS
 from dssm.methods import Method
 from dssm.metrics import evaluate_scores
-from dssm.scores import conformal_threshold
+from dssm.scores import choose_thresholds
 from dssm.settings import Settings, preset
 from dssm.training import train
 from dssm.training.precision import autocast
@@ -97,7 +99,7 @@ class Detector:
         folder: receives the log and the checkpoints; with `resume`, training goes on from the last checkpoint there.
         Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
         """
-        held_out, training = self._hold_out(self._training_images(data, protocol, progress))
+        held_out, training = self.hold_out(self._training_images(data, protocol, progress))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             self.method = method = methods.build(self.settings)
@@ -119,7 +121,7 @@ class Detector:
         with self._inference():
             method.fit(self._batches(training, "fit" if progress else None))
             method.calibrate(self._batches(held_out))
-        self.thresholds = self._choose_thresholds(held_out)
+        self.thresholds = choose_thresholds(self._scored(held_out), self.settings.false_reject)
         return self
 
     def predict(self, images: Paths | Tensor, *, progress: bool = False) -> list[Prediction]:
@@ -159,14 +161,7 @@ class Detector:
         `protocol` is by default the one that the model was trained under. Raises InputError for another one: its test
         images may have been trained on.
         """
-        collection = data if isinstance(data, Collection) else self._discover(data, protocol)
-        trained = self.data.get("protocol")
-        if trained and collection.protocol not in (None, trained):
-            if protocol is not None or isinstance(data, Collection):
-                raise InputError(
-                    f"the model was trained under protocol {trained!r}, not to be tested under {collection.protocol!r}"
-                )
-            collection = self._discover(data, trained)
+        collection = self.collection(data, protocol)
         if not collection.test:
             raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
         predictions = self.predict([sample.path for sample in collection.test], progress=progress)
@@ -180,7 +175,7 @@ class Detector:
         return Evaluation(metrics, collection.test, predictions, masks)
 
     def save(self, folder: str | Path) -> None:
-        """Write the bundle: model.safetensors and model.json."""
+        """Write the bundle: model.safetensors and model.json; and model_card.md for people."""
         if self.method is None or not self.thresholds:
             raise InputError("there is nothing to save: call fit first")
         facts = {
@@ -191,6 +186,7 @@ class Detector:
             "thresholds": self.thresholds,
             "data": self.data,
         }
+        files.write_text(Path(folder, CARD), model_card(facts))
         bundle.write(folder, self.method.state(), facts)
 
     @classmethod
@@ -206,6 +202,18 @@ class Detector:
         detector.method = methods.build(detector.settings)
         detector.method.load_state(values, str(Path(folder, TENSORS)), detector.device)
         return detector
+
+    def collection(self, data: str | os.PathLike | Collection, protocol: str | None = None) -> Collection:
+        """A data set, split as it was for training. Raises InputError when another protocol is asked for."""
+        collection = data if isinstance(data, Collection) else self._discover(data, protocol)
+        trained = self.data.get("protocol")
+        if trained and collection.protocol not in (None, trained):
+            if protocol is not None or isinstance(data, Collection):
+                raise InputError(
+                    f"the model was trained under protocol {trained!r}, not to be tested under {collection.protocol!r}"
+                )
+            collection = self._discover(data, trained)
+        return collection
 
     def _discover(self, data: str | os.PathLike, protocol: str | None) -> Collection:
         return discover(os.fspath(data), protocol=protocol, seed=self.settings.seed)
@@ -243,22 +251,12 @@ class Detector:
         masks = iter(load_masks(known, self._size()))
         return [next(masks) if sample.has_truth else None for sample in samples]
 
-    def _hold_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def hold_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(held out, training): a random share of the images, at least two, for the thresholds."""
         generator = torch.Generator().manual_seed(self.settings.seed)
         order = torch.randperm(len(images), generator=generator)
         count = max(2, round(self.settings.holdout * len(images)))
         return images[order[:count].sort().values], images[order[count:].sort().values]
-
-    def _choose_thresholds(self, held_out: Tensor) -> dict[str, float]:
-        """Image and pixel thresholds, and the typical value of a map, for drawing."""
-        scored = list(self._scored(held_out))
-        maps = torch.cat([maps for _, maps in scored])
-        return {
-            "image": conformal_threshold(torch.cat([scores for scores, _ in scored]), self.settings.false_reject),
-            "pixel": conformal_threshold(maps.flatten(1).amax(1), self.settings.false_reject),
-            "typical": maps.median().item(),
-        }
 
     def _tensor(self, images: Tensor) -> Tensor:
         """uint8 at the size the network sees."""
@@ -268,8 +266,10 @@ class Detector:
             images = images.float().clamp(0, 255).round().to(torch.uint8)
         if tuple(images.shape[2:]) == self._size():
             return images
-        resized = F.interpolate(images.float(), size=self._size(), mode="bilinear", antialias=True, align_corners=False)
-        return resized.round().clamp(0, 255).to(torch.uint8)
+        resized = torch.empty(len(images), 3, *self._size(), dtype=torch.uint8)
+        for i, pixels in enumerate(images.permute(0, 2, 3, 1).cpu().numpy()):
+            resized.numpy()[i] = resize(Image.fromarray(pixels), self._size())
+        return resized
 
     def _batches(self, images: Tensor, label: str | None = None) -> Iterator[Tensor]:
         starts: Iterable[int] = range(0, len(images), _BATCH)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,12 +16,13 @@ from typing import Any, TextIO
 from dssm.errors import InputError
 
 # What a run folder holds while and after it is trained.
-CONFIG, LOG, CHECKPOINT, TENSORS, FACTS = (
+CONFIG, LOG, CHECKPOINT, TENSORS, FACTS, CARD = (
     "config.yaml",
     "log.csv",
     "checkpoint.safetensors",
     "model.safetensors",
     "model.json",
+    "model_card.md",
 )
 
 
@@ -100,3 +102,15 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; raises InputError that names a file that cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return digest.hexdigest()

@@ -37,6 +37,7 @@ class Settings:
     # images
     size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
     pixels: int = _setting(256 * 256, "pixels per image where size is null")
+    crop: int | None = _setting(None, "side of the windows of the images that training sees; null: whole images")
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
 
@@ -44,6 +45,7 @@ class Settings:
     weights: str | None = _setting(
         None, "weights that it starts from: a file, imagenet (of a package, for efficientnet-lite0), or null: none"
     )
+    frozen: bool = _setting(False, "the backbone keeps the weights that it starts from; only the heads learn")
     width: float = _setting(1.0, "factor on the channels of networks that a method has of its own (draem)")
     sspcab: bool = _setting(False, "the predictive block SSPCAB inside the network (cutpaste, draem)")
 
@@ -86,15 +88,19 @@ class Settings:
     seed: int = _setting(0, "fixes the weights, the order of the images and every patch")
 
     # scores
-    image_score: Literal["pooled", "projector", "map"] = _setting(
-        "pooled", "Mahalanobis distance of pooled or projected features (eq. 9), or the top of the map"
+    image_score: Literal["pooled", "projector", "map", "fused"] = _setting(
+        "pooled",
+        "Mahalanobis distance of pooled or projected features (eq. 9), the top of the map, or fused: the larger of "
+        "pooled and top on one scale",
     )
     pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
-    map: Literal["mahalanobis", "segmentation", "fused"] = _setting(
-        "mahalanobis", "one Gaussian per position (eq. 9), the patch head, or the sum of both on one scale"
+    map: Literal["mahalanobis", "segmentation", "bank", "fused"] = _setting(
+        "mahalanobis",
+        "one Gaussian per position (eq. 9), the patch head, the bank, or the sum of all that there are on one scale",
     )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
+    bank: int = _setting(0, "good feature vectors that every place is compared with; 0: none")
     smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")
     false_reject: float = _setting(0.01, "share of good images that the thresholds may reject")
 
@@ -108,6 +114,7 @@ class Settings:
         rules = {
             "size": self.size is None or all(side % 32 == 0 and 32 <= side <= 4096 for side in self.size),
             "pixels": 64 * 64 <= self.pixels <= 4096 * 4096,
+            "crop": self.crop is None or (self.crop % 32 == 0 and 64 <= self.crop <= 4096),
             "holdout": 0 < self.holdout <= 0.5,
             "patches": len(self.patches) > 0,
             "threshold": -2 <= self.threshold <= 2,
@@ -132,15 +139,26 @@ class Settings:
             "seed": 0 <= self.seed < 2**63,
             "image_score": self.image_score != "projector" or self.classify,
             "pooled_stages": len(self.pooled_stages) > 0 and set(self.pooled_stages) <= {1, 2, 3, 4},
-            "map": self.map == "mahalanobis" or self.segment,
+            "map": set(self.maps) <= set(self._known_maps) and (self.map != "fused" or len(self.maps) > 1),
             "map_stages": len(self.map_stages) > 0 and set(self.map_stages) <= {1, 2, 3, 4},
             "map_channels": self.map_channels >= 1,
+            "bank": self.bank >= 0,
             "smooth": self.smooth >= 0,
             "false_reject": 0 < self.false_reject < 1,
         }
         for name, holds in rules.items():
             if not holds:
                 raise InputError(f"setting {name}: {getattr(self, name)!r} cannot be used; it is: {about(name)}")
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps whose sum is the anomaly map."""
+        return self._known_maps if self.map == "fused" else (self.map,)
+
+    @property
+    def _known_maps(self) -> tuple[str, ...]:
+        known = {"mahalanobis": True, "segmentation": self.segment, "bank": self.bank > 0}
+        return tuple(name for name, there in known.items() if there)
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed; raises InputError for a name that does not exist."""
@@ -240,7 +258,21 @@ _SMALL_DEFECTS: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "quick": {**_SMALL_DEFECTS, "pixels": 192 * 192, "samples": 2000, "warmup": 0.1},
-    "best": {**_SMALL_DEFECTS, "pixels": 192 * 448, "samples": 8000, "warmup": 0.05},
+    "best": {
+        **_SMALL_DEFECTS,
+        "pixels": 512 * 512,
+        "crop": 128,
+        "backbone": "efficientnet-lite0",
+        "weights": "imagenet",
+        "frozen": True,
+        "classify": False,
+        "regress": "none",
+        "rate": 0.003,
+        "samples": 2000,
+        "warmup": 0.1,
+        "bank": 1000,
+        "image_score": "fused",
+    },
 }
 
 

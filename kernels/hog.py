@@ -108,6 +108,7 @@ def _blocks(
         CELL=tuple(cell),
         BLOCK=tuple(block),
         warps=_WARPS if grad is None else _WARPS // 2,
+        registers=None if grad is None else 168,
     )
 
 

@@ -8,20 +8,33 @@ from typing import Any
 
 import torch
 import triton
+from triton.runtime import JITFunction, driver
 
 
 def launch(
-    kernel: Any, programs: int, *arguments: Any, warps: int = 4, stages: int = 2, fuse: bool = False, **constants: Any
+    kernel: Any,
+    programs: int,
+    *arguments: Any,
+    warps: int = 4,
+    stages: int = 2,
+    registers: int | None = None,
+    fuse: bool = False,
+    **constants: Any,
 ) -> None:
     """Run a kernel on that many programs, on the current stream of its tensors' device; none where nothing is to do.
 
     Grids have one axis: it takes 2^31 - 1 programs, the others 65,535. Multiplications and additions are fused only
-    where a kernel asks for it: then float32 results are those of the other backends, ties included.
+    where a kernel asks for it: then float32 results are those of the other backends, ties included. NVIDIA's assembler
+    spills a little where that lets one more program run at a time; told how many `registers` a thread may take, it
+    takes them.
     """
     if programs == 0:
         return
     device = next(value.device for value in arguments if isinstance(value, torch.Tensor))
     options = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": fuse}
+    compiled = isinstance(kernel, JITFunction)  # not interpreted
+    if registers is not None and compiled and driver.active.get_current_target().backend == "cuda":
+        options["maxnreg"] = registers
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         kernel[(programs,)](*arguments, **constants, **options)
 

@@ -121,6 +121,7 @@ def _draw(
         *(index.stride(0), kind.stride(0), programs, channels, height, width),
         *(seed, threshold, *alpha_bounds(alpha), *area_bounds(area, height, width)),
         warps=8,
+        registers=128,
         CONNECTIVITY=connectivity,
         GAINS=triton.next_power_of_2(tiles(channels, 4)),
         WORDS=_WORDS,

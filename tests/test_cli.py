@@ -70,7 +70,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_leaves_a_bundle_a_log_and_a_config(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names == {"config.yaml", "log.csv", "model.safetensors", "model.json"}
+    assert names == {"config.yaml", "log.csv", "model.safetensors", "model.json", "model_card.md"}
 
 
 def test_the_config_repeats_the_run(trained: Path, tmp_path: Path) -> None:

@@ -7,18 +7,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dssm import Detector
 from dssm.data import Collection
 from dssm.errors import InputError
-from dssm.settings import Settings
+from dssm.files import sha256
+from dssm.settings import Settings, preset
 
 
 @pytest.fixture(scope="module")
 def fitted(tiny: Settings, surfaces: Tensor) -> Detector:
     return Detector(tiny, device="cpu").fit(surfaces, progress=False)
+
+
+def rewrite(bundle: Path, tensors: dict[str, Tensor]) -> None:
+    """Change the tensors of a bundle, and the checksum with them."""
+    save_file(tensors, bundle / "model.safetensors")
+    facts = json.loads((bundle / "model.json").read_text())
+    facts["sha256"] = sha256(bundle / "model.safetensors")
+    (bundle / "model.json").write_text(json.dumps(facts))
 
 
 def scratched(surfaces: Tensor) -> Tensor:
@@ -43,6 +53,8 @@ def test_a_scratch_scores_higher(fitted: Detector, surfaces: Tensor) -> None:
         {"image_score": "projector"},
         {"image_score": "map"},
         {"image_score": "map", "map": "mahalanobis", "smooth": 0.0},
+        {"map": "bank", "bank": 50},
+        {"image_score": "fused", "bank": 50, "frozen": True, "classify": False, "regress": "none"},
     ],
 )
 def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces: Tensor, tmp_path: Path) -> None:
@@ -56,6 +68,14 @@ def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces:
         assert a.map.shape == a.mask.shape == (64, 64)
 
 
+def test_best_learns_from_ten_images(surfaces: Tensor) -> None:
+    settings = preset("best").replace(weights=None, size=(64, 64), crop=64, batch=8, samples=40)
+    detector = Detector(settings, device="cpu").fit(surfaces[:10], progress=False)
+    good = [p.score for p in detector.predict(surfaces[10:14])]
+    bad = [p.score for p in detector.predict(scratched(surfaces[10:14]))]
+    assert min(bad) > max(good)
+
+
 def test_batch_size_and_order_do_not_matter(fitted: Detector, surfaces: Tensor) -> None:
     forwards = [p.score for p in fitted.predict(surfaces)]
     alone = [fitted.predict(surfaces[i : i + 1])[0].score for i in (0, 17)]
@@ -67,6 +87,14 @@ def test_files_and_tensors_agree(fitted: Detector, surfaces: Tensor, good_folder
     assert [p.path.name for p in from_files[:2] if p.path] == ["00.png", "01.png"]
     from_tensor = [p.score for p in fitted.predict(surfaces)]
     assert [p.score for p in from_files] == pytest.approx(from_tensor, rel=1e-5)
+
+
+def test_files_and_tensors_are_resized_alike(fitted: Detector, tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (1, 3, 333, 517), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
+    from_file, from_tensor = fitted.predict(tmp_path)[0], fitted.predict(pixels)[0]
+    assert from_file.score == from_tensor.score
+    assert np.array_equal(from_file.map, from_tensor.map)
 
 
 def test_other_sizes_and_floats_are_resized(fitted: Detector, surfaces: Tensor) -> None:
@@ -150,30 +178,39 @@ class TestBundle:
         with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
             Detector.load(bundle)
 
+    def test_a_changed_bit(self, bundle: Path) -> None:
+        data = bytearray((bundle / "model.safetensors").read_bytes())
+        data[-1] ^= 1
+        (bundle / "model.safetensors").write_bytes(data)
+        with pytest.raises(
+            InputError, match=rf"model\.safetensors is damaged: its SHA-256 is {sha256(bundle / 'model.safetensors')}"
+        ):
+            Detector.load(bundle)
+
     def test_a_missing_tensor(self, bundle: Path) -> None:
         tensors = load_file(bundle / "model.safetensors")
         del tensors["network.backbone.conv1.weight"]
-        save_file(tensors, bundle / "model.safetensors")
+        rewrite(bundle, tensors)
         with pytest.raises(InputError, match=r"lacks the tensor 'network\.backbone\.conv1\.weight'"):
             Detector.load(bundle)
 
     def test_a_missing_gaussian(self, bundle: Path) -> None:
         tensors = load_file(bundle / "model.safetensors")
         del tensors["scorer.image.mean"]
-        save_file(tensors, bundle / "model.safetensors")
+        rewrite(bundle, tensors)
         with pytest.raises(InputError, match=r"scorer\.image\.mean"):
             Detector.load(bundle)
 
     def test_a_foreign_tensor(self, bundle: Path) -> None:
         tensors = load_file(bundle / "model.safetensors")
-        save_file({**tensors, "network.intruder": torch.zeros(1)}, bundle / "model.safetensors")
+        rewrite(bundle, {**tensors, "network.intruder": torch.zeros(1)})
         with pytest.raises(InputError, match=r"'network\.intruder' that this model does not know"):
             Detector.load(bundle)
 
     def test_a_tensor_of_another_shape(self, bundle: Path) -> None:
         tensors = load_file(bundle / "model.safetensors")
         tensors["network.backbone.bn1.weight"] = torch.zeros(3)
-        save_file(tensors, bundle / "model.safetensors")
+        rewrite(bundle, tensors)
         with pytest.raises(InputError, match=r"network\.backbone\.bn1\.weight has shape \(3,\), not \(64,\)"):
             Detector.load(bundle)
 

@@ -9,8 +9,12 @@ from sklearn.covariance import OAS, oas
 
 from dssm.errors import InputError
 from dssm.scores import Gaussian, Moments, conformal_threshold
+from dssm.scores.bank import RIDGE, make_bank
+from dssm.scores.calibration import deface, trust
 from dssm.scores.gaussian import oas_shrinkage
-from dssm.scores.scorer import gaussian_blur
+from dssm.scores.neighbors import Reservoir
+from dssm.scores.scorer import Scorer, gaussian_blur
+from dssm.settings import preset
 
 
 def correlated(count: int, channels: int, seed: int = 0) -> torch.Tensor:
@@ -117,3 +121,45 @@ def test_gaussian_holds_float32() -> None:
     gaussian = moments.gaussian()
     assert isinstance(gaussian, Gaussian)
     assert gaussian.mean.dtype == gaussian.whiten.dtype == torch.float32
+
+
+def test_the_bank_measures_mahalanobis_distances_to_the_nearest() -> None:
+    good = correlated(300, 6).float()
+    sample = Reservoir(1000, seed=0)
+    sample.update(good)
+    bank = make_bank(sample, 300, seed=0)  # all of them
+    covariance = np.cov(good.numpy().astype(np.float64).T)
+    inverse = np.linalg.inv(covariance + RIDGE * np.trace(covariance) / 6 * np.eye(6))
+    x = correlated(4 * 5, 6, seed=1).float()
+    apart = x.numpy()[:, None] - good.numpy()
+    wanted = np.sqrt(np.einsum("nmc,cd,nmd->nm", apart, inverse, apart).min(1))
+    found = bank.distance(x.reshape(2, 2, 5, 6).permute(0, 3, 1, 2))
+    np.testing.assert_allclose(found.flatten().numpy(), wanted, rtol=0.01, atol=0.01)
+    assert bank.distance(good[:10].reshape(1, 2, 5, 6).permute(0, 3, 1, 2)).max() < 0.05
+
+
+def test_large_images_have_no_more_gaussians_than_fit_a_model() -> None:
+    scorer = Scorer(preset("quick"), (4, 8, 16, 32))
+    scorer.channels = torch.arange(28)
+    for (height, width), grid in {(256, 512): (32, 64), (384, 384): (24, 24), (328, 800): (21, 50)}.items():
+        stages = [torch.zeros(1, 4 << k, height >> k + 2, width >> k + 2) for k in range(4)]
+        assert scorer._position_features(stages).shape == (1, 28, *grid)
+
+
+def test_maps_weigh_as_the_square_of_their_separation() -> None:
+    clean = {"mahalanobis": torch.tensor([9.0, 11.0]), "bank": torch.tensor([4.0, 6.0]), "segmentation": torch.ones(2)}
+    defaced = {"mahalanobis": torch.full((6,), 13.0), "bank": torch.full((6,), 6.0), "segmentation": torch.ones(6) * 99}
+    weights = trust(clean, defaced)  # separations 3 and 1
+    assert weights == pytest.approx({"mahalanobis": 1.8, "bank": 0.2, "segmentation": 1.0}, rel=1e-4)
+    assert trust(clean, clean) == pytest.approx(dict.fromkeys(clean, 1.0))
+    assert trust({"segmentation": clean["bank"]}, {"segmentation": defaced["bank"]}) == {"segmentation": 1.0}
+
+
+def test_defaced_images_hold_every_kind_of_patch() -> None:
+    images = torch.randint(90, 160, (4, 3, 64, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    index = torch.arange(4)
+    defaced = deface(images, index, seed=1)
+    changed = (defaced != images.repeat(3, 1, 1, 1)).any(1).flatten(1).float().mean(1)
+    assert changed.min() > 0
+    assert changed.max() < 0.03
+    assert torch.equal(deface(images[2:3], index[2:3], seed=1), defaced[2::4])  # whatever the batch

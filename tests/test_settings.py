@@ -45,6 +45,10 @@ def test_defaults_are_the_papers() -> None:
         ("seed", -1),
         ("mscm_kernel", 2),
         ("map", "segmentation"),
+        ("map", "bank"),
+        ("map", "fused"),
+        ("bank", -1),
+        ("crop", 100),
         ("holdout", 0.0),
     ],
 )

@@ -22,6 +22,7 @@ from dssm.methods.dssm import DSSM
 from dssm.settings import Settings
 from dssm.training import Interrupted, train
 from dssm.training.batch import make_batch, make_targets
+from dssm.training.window import window
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,30 @@ def test_a_sample_does_not_depend_on_its_batch(surfaces: Tensor, textures: Tenso
     alone = make_batch(surfaces[4:5], textures, torch.tensor([4]), tiny)
     assert torch.equal(whole.images[10], alone.images[1])
     assert whole.labels[10] == alone.labels[1]
+
+
+def test_windows_are_cut_out_of_the_images(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    numbered = torch.arange(96 * 160, dtype=torch.int32).reshape(1, 1, 96, 160).expand(50, 1, 96, 160)
+    cut = window(numbered, torch.arange(50), seed=0, side=128)
+    assert cut.shape == (50, 1, 96, 128)  # a side that is shorter stays whole
+    left = cut[:, 0, 0, 0]
+    moved = cut - left[:, None, None, None]
+    assert moved.eq(moved[:1]).all()  # rows and columns lie as they did
+    assert set(left.tolist()) <= set(range(33))
+    assert len(left.unique()) > 20
+    assert torch.equal(window(numbered[:1], torch.tensor([7]), seed=0, side=128)[0], cut[7])
+
+    batch = make_batch(surfaces[:6], textures, torch.arange(6), tiny.replace(crop=64))
+    assert torch.equal(batch.images, make_batch(surfaces[:6], textures, torch.arange(6), tiny).images)
+
+
+def test_a_frozen_backbone_stays_as_it_is(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    trained = method(tiny.replace(frozen=True, samples=1, classify=False, regress="none"))
+    before = {name: value.clone() for name, value in trained.network.state_dict().items()}
+    train(trained, surfaces, textures, progress=False)
+    changed = {name for name, value in trained.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert {name.split(".")[0] for name in changed} == {"segmenter"}
 
 
 def test_clean_target_is_that_of_the_normal_twin(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:

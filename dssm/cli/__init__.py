@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `dssm train`, `evaluate`, `predict`, `settings`, `info`, `bench` and `reproduce`, a file each."""
+"""The command line, a file per command."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import click
 import dssm
 from dssm.cli.bench import bench
 from dssm.cli.evaluate import evaluate
+from dssm.cli.export import export
 from dssm.cli.info import info
 from dssm.cli.predict import predict
 from dssm.cli.reproduce import reproduce
 from dssm.cli.settings import settings
 from dssm.cli.train import train
+from dssm.cli.verify import verify
 from dssm.errors import BackendError, InputError
 
 
@@ -27,11 +29,12 @@ def cli() -> None:
       dssm train parts/good --out runs/parts        learn what good parts look like
       dssm predict runs/parts parts/new --out out   score images, draw heat maps
       dssm evaluate runs/bottle mvtec/bottle        metrics, where defects are known
+      dssm export runs/parts parts.onnx             one file that runs without torch
       dssm reproduce 9 --data DATA                  the paper's tables, measured
     """
 
 
-for command in (train, evaluate, predict, settings, info, bench, reproduce):
+for command in (train, evaluate, predict, export, verify, settings, info, bench, reproduce):
     cli.add_command(command)
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dssm import files
+from dssm.card import model_card
 from dssm.cli import options
 from dssm.errors import InputError
+from dssm.files import CARD, FACTS
 
 if TYPE_CHECKING:
     from dssm.detector import Evaluation
@@ -46,7 +48,7 @@ def evaluate(
 
     DATA is by default what the model was trained on; of a data set with a split, the test part counts. Prints a table
     and writes metrics.json, scores.csv, heatmaps.png, and report.html: one page to look at every image, with
-    thresholds to slide.
+    thresholds to slide. Without --out, the model card in RUN gets the figures too.
     """
     from dssm import picture
     from dssm.detector import Detector
@@ -58,6 +60,8 @@ def evaluate(
     if data is None:
         raise InputError(f"{run} does not say what it was trained on; give DATA")
     evaluation = detector.evaluate(data, protocol=protocol)
+    shown = table(evaluation.metrics, [sample.kind for sample in evaluation.samples])
+    into_card = out is None
     out = out or run / "evaluation"
     sheet = heatmap_sheet(detector, evaluation, rows=rows)
     files.write_json(out / "metrics.json", evaluation.metrics)
@@ -65,7 +69,10 @@ def evaluate(
     picture.save(sheet, out / "heatmaps.png")
     title = f"{run.resolve().name} on {Path(data).name}"
     report_evaluation(out / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
-    click.echo(table(evaluation.metrics, [sample.kind for sample in evaluation.samples]))
+    if into_card:
+        measured = f"On the test images of {Path(data).name}, in percent:\n\n```\n{shown}\n```"
+        files.write_text(run / CARD, model_card(files.read_json(run / FACTS), measured))
+    click.echo(shown)
     click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png, report.html")
 
 

@@ -13,8 +13,10 @@ import yaml
 
 from dssm import files
 from dssm.errors import BackendError, InputError
-from dssm.files import CHECKPOINT, CONFIG, FACTS, LOG, TENSORS
+from dssm.files import CARD, CHECKPOINT, CONFIG, FACTS, LOG, TENSORS
 from dssm.settings import PRESETS, Settings, preset, read_config
+
+SOURCE = ("data", "protocol", "licence")  # what a config file holds beside settings
 
 
 @click.command()
@@ -34,6 +36,7 @@ from dssm.settings import PRESETS, Settings, preset, read_config
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any setting of `dssm settings`; repeatable."
 )
+@click.option("--licence", help="Licence of the images, for the model card.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 def train(
@@ -42,6 +45,7 @@ def train(
     name: str | None,
     config: Path | None,
     protocol: str | None,
+    licence: str | None,
     device: str | None,
     resume: bool,
     changes: tuple[str, ...],
@@ -57,25 +61,26 @@ def train(
       dssm train mvtec/bottle --out runs/bottle --size 256 --epochs 30
       dssm train --resume --out runs/bottle
     """
-    given = _given(data, protocol, name, config, changes, options)
+    source = {"data": data, "protocol": protocol, "licence": licence}
+    given = _given(source, name, config, changes, options)
     if "data" in given:
         from dssm.data import resolve  # torch takes seconds to import; --help need not wait for it
 
         given["data"] = resolve(given["data"])
     if resume:
         given = _resumed(run, given)
-    data, protocol = given.pop("data", None), given.pop("protocol", None)
-    if data is None:
+    source = {key: given.pop(key, None) for key in SOURCE}
+    if source["data"] is None:
         raise InputError("say what to train on: dssm train DATA --out RUN")
     settings = _base(given.pop("preset", None), given.get("method")).replace(**given)
 
     if not resume:
-        _prepare(run, {"data": data, "protocol": protocol}, settings)
+        _prepare(run, source, settings)
     elif (run / FACTS).exists():
         click.echo(f"{run} is trained already")
         return
     try:
-        _fit(settings, data, protocol, run, device, resume)
+        _fit(settings, source, run, device, resume)
     except (InputError, BackendError):
         if not resume:
             _clear(run)
@@ -91,24 +96,24 @@ def _base(name: str | None, method: str | None) -> Settings:
     return methods.defaults(method)
 
 
-def _fit(settings: Settings, data: str, protocol: str | None, run: Path, device: str | None, resume: bool) -> None:
+def _fit(settings: Settings, source: dict[str, Any], run: Path, device: str | None, resume: bool) -> None:
     from dssm.detector import Detector
     from dssm.training import Interrupted
 
     detector = Detector(settings, device=device)
     try:
-        detector.fit(data, protocol=protocol, folder=run, resume=resume)
+        detector.fit(source["data"], protocol=source["protocol"], folder=run, resume=resume)
     except Interrupted as error:
         click.echo(f"{error}; go on with: dssm train --resume --out {run}", err=True)
         sys.exit(130)
+    detector.data["licence"] = source["licence"]
     detector.save(run)
     (run / CHECKPOINT).unlink(missing_ok=True)
     click.echo(f"trained on {detector.data['images']} good images at {'x'.join(map(str, detector.size or ()))}: {run}")
 
 
 def _given(
-    data: str | None,
-    protocol: str | None,
+    source: dict[str, str | None],
     name: str | None,
     config: Path | None,
     changes: tuple[str, ...],
@@ -116,8 +121,9 @@ def _given(
 ) -> dict[str, Any]:
     """What the user said, later words over earlier ones: config file, --set, options."""
     given: dict[str, Any] = read_config(config) if config else {}
-    if data is not None:
-        given.pop("protocol", None)  # that of the config file belongs to the config file's data
+    if source["data"] is not None:
+        for key in SOURCE:
+            given.pop(key, None)  # those of the config file belong to the config file's data
     for change in changes:
         key, separator, value = change.partition("=")
         if not separator:
@@ -129,7 +135,7 @@ def _given(
     given |= {key: value for key, value in options.items() if value is not None}
     if isinstance(given.get("size"), (str, int)):
         given["size"] = _size(str(given["size"]))
-    extra = {"data": data, "protocol": protocol, "preset": name}
+    extra = {**source, "preset": name}
     return given | {key: value for key, value in extra.items() if value is not None}
 
 
@@ -152,7 +158,7 @@ def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
 def _clear(run: Path) -> None:
     """Leave nothing of a run that could not begin, so that the same command works once its input is mended."""
     if not (run / CHECKPOINT).exists():
-        for name in (CONFIG, LOG, TENSORS):
+        for name in (CONFIG, LOG, CARD, TENSORS):
             (run / name).unlink(missing_ok=True)
         with suppress(OSError):
             run.rmdir()  # unless somebody put a file there
@@ -163,7 +169,7 @@ def _resumed(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     stored = read_config(run / CONFIG)
     if given.pop("preset", None):
         raise InputError("--resume takes its settings from the run; leave out --preset")
-    source = {key: stored.pop(key, None) for key in ("data", "protocol")}
+    source = {key: stored.pop(key, None) for key in SOURCE}
     settings = Settings.from_dict(stored).as_dict()
     for key, value in given.items():
         now = value if key in source else Settings.from_dict({**stored, key: value}).as_dict()[key]

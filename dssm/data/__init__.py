@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dssm.data.cache import load_images, load_masks
 from dssm.data.collection import GOOD, Collection, Sample, discover, find_images, resolve
-from dssm.data.image import read, read_mask, read_size
+from dssm.data.image import read, read_mask, read_size, resize
 from dssm.data.size import fit_ratio, fit_size, parse_size
 from dssm.data.texture import load_textures
 
@@ -24,5 +24,6 @@ __all__ = [
     "read",
     "read_mask",
     "read_size",
+    "resize",
     "resolve",
 ]

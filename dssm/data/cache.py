@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dssm.data.image import read, read_mask, read_size
+from dssm.data.image import read, read_mask, read_size, resize
 from dssm.data.sample import Sample
 from dssm.errors import InputError
 
@@ -24,7 +24,7 @@ THREADS = min(8, os.cpu_count() or 1)
 def load_images(
     images: Sequence[Sample] | Sequence[Path], size: tuple[int, int], *, progress: str | None = None
 ) -> Tensor:
-    """Read images, resize them with antialiasing to `size` (height, width), and return uint8 (N, 3, H, W) in order.
+    """Read images, bring them to `size` (height, width) by `resize`, and return uint8 (N, 3, H, W) in order.
 
     They are decoded by a few threads (Pillow releases the interpreter lock) straight into the one tensor. `progress`
     is the label of a progress bar, None shows none. Raises InputError for the first image that cannot be read, and
@@ -37,9 +37,7 @@ def load_images(
     pixels = tensor.numpy()
 
     def load(i: int) -> None:
-        # Bilinear in Pillow widens its filter with the reduction; reducing_gap halves big images cheaply first.
-        image = read(paths[i]).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        pixels[i] = np.asarray(image).transpose(2, 0, 1)
+        pixels[i] = resize(read(paths[i]), size)
 
     _each(load, range(len(paths)), progress)
     return tensor

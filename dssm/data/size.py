@@ -16,6 +16,7 @@ STEP = 32  # the backbone halves the sides five times
 LARGEST = 4096
 SMALLEST_FITTED = 64
 LOOKED_AT = 64
+SMALL = 192 * 192  # images of fewer pixels are enlarged; others never, which would cost time and show nothing new
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -34,17 +35,20 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def fit_size(paths: Sequence[Path], pixels: int) -> tuple[int, int]:
-    """Return the (height, width) that keeps the aspect ratio of the images at an area of about `pixels`.
+    """Return the (height, width) that keeps the aspect ratio of the images at an area of about `pixels`, or about their
+    own, where that is smaller but not tiny.
 
-    The ratio is the median of up to 64 of them, spread over the list; only headers are read.
+    Ratio and area are the medians of up to 64 of them, spread over the list; only headers are read.
     """
     if not paths:
         raise InputError("no images to choose a size for; give at least one, or the size itself")
     looked_at = paths[:: math.ceil(len(paths) / LOOKED_AT)]
-    return fit_ratio(median(width / height for width, height in map(read_size, looked_at)), pixels)
+    sizes = [read_size(path) for path in looked_at]
+    area = median(width * height for width, height in sizes)
+    return fit_ratio(median(width / height for width, height in sizes), min(pixels, max(area, SMALL)))
 
 
-def fit_ratio(ratio: float, pixels: int) -> tuple[int, int]:
+def fit_ratio(ratio: float, pixels: float) -> tuple[int, int]:
     """Return sqrt(pixels / ratio) and sqrt(pixels ratio), rounded to multiples of 32 from 64 to 4096."""
     return _round(math.sqrt(pixels / ratio)), _round(math.sqrt(pixels * ratio))
 

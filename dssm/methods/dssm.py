@@ -33,7 +33,7 @@ class DSSM(Method):
         return losses(output, batch, self.settings)
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        self.scorer.fit(self.network, batches)
+        self.scorer.fit(self.network, batches, self.progress)
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         self.scorer.calibrate(self.network, batches)

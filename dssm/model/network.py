@@ -64,6 +64,16 @@ class Network(nn.Module):
         if settings.regress != "none":
             self.regressor = Regressor(masking.build(settings, width), width)
         self.segmenter = _channels_last(Segmenter(self.backbone.widths)) if settings.segment else None
+        self.frozen = settings.frozen
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Network:
+        """As every module; a frozen backbone also keeps its averages."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """The backbone's four stages for (B, 3, H, W) uint8 or 0..255 floating images."""

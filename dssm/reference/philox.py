@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 
 # One stream per purpose; draws of different streams never share a counter.
-GRADIENT, SHAPE, PASTE, AUGMENT, KIND, SOURCE, METHOD = 0, 1, 2, 3, 5, 6, 7
+GRADIENT, SHAPE, PASTE, AUGMENT, KIND, SOURCE, WINDOW, METHOD = 0, 1, 2, 3, 5, 6, 7, 8
 
 _ROUNDS = 10
 _MASK = 0xFFFFFFFF

@@ -5,6 +5,6 @@ from __future__ import annotations
 
 from dssm.scores.gaussian import Gaussian, Moments
 from dssm.scores.scorer import Scorer
-from dssm.scores.threshold import conformal_threshold
+from dssm.scores.threshold import choose_thresholds, conformal_threshold
 
-__all__ = ["Gaussian", "Moments", "Scorer", "conformal_threshold"]
+__all__ = ["Gaussian", "Moments", "Scorer", "choose_thresholds", "conformal_threshold"]

@@ -12,88 +12,125 @@ from torch import Tensor
 from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
+from dssm.scores.bank import POOL, Bank, make_bank
+from dssm.scores.calibration import LEAST, deface, trust
 from dssm.scores.gaussian import Gaussian, Moments
+from dssm.scores.neighbors import Reservoir
 from dssm.settings import Settings
+
+POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
+BANK_STAGES = (2, 3)  # fine enough for small defects, deep enough to know textures (PatchCore, Roth et al. 2022)
 
 
 class Scorer:
-    """Fits the Gaussians that the settings ask for and turns images into scores and maps; larger is more anomalous."""
+    """Fits what the settings ask for to good images and turns images into scores and maps; larger is more anomalous."""
 
     def __init__(self, settings: Settings, widths: tuple[int, ...]) -> None:
         self.settings = settings
         self.image: Gaussian | None = None  # of pooled or projected features
         self.position: Gaussian | None = None  # of stage features, one per position
+        self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
-        # Mean and deviation of each map over good images, which puts maps of different units on one scale.
+        # Mean and deviation, over good images, of each map (divided by its weight) and of each part of a fused image
+        # score: different units on one scale.
         self.scales: dict[str, Tensor] = {}
 
-    @property
-    def maps(self) -> tuple[str, ...]:
-        """The maps that enter the anomaly map."""
-        return ("mahalanobis", "segmentation") if self.settings.map == "fused" else (self.settings.map,)
-
     @torch.no_grad()
-    def fit(self, network: Network, batches: Iterable[Tensor]) -> None:
+    def fit(self, network: Network, batches: Iterable[Tensor], progress: bool = False) -> None:
         """One pass over batches of good images (B, 3, H, W)."""
-        image, position = Moments(), Moments()
+        maps, seed = self.settings.maps, self.settings.seed
+        image, position, sample = Moments(), Moments(), Reservoir(POOL, seed=seed)
         for images in batches:
             stages = network.stages(images)
             if self.settings.image_score != "map":
                 image.update(self._image_features(network, stages))
-            if "mahalanobis" in self.maps:
+            if "mahalanobis" in maps:
                 position.update(self._position_features(stages))
+            if "bank" in maps:
+                sample.update(bank_features(stages).permute(0, 2, 3, 1).flatten(0, 2))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian() if position.count else None
+        self.bank = None
+        if "bank" in maps:
+            self.bank = make_bank(sample, self.settings.bank, seed=seed, progress=progress)
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
-        """Measure the scale of every map on good images that `fit` has not seen."""
-        values: dict[str, Moments] = {name: Moments() for name in self.maps}
+        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen.
+
+        What separates those images from copies of them with pasted defects best weighs most (see `trust`).
+        """
+        values = {name: Moments() for name in self.settings.maps}
+        several = len(values.keys() - {"segmentation"}) > 1  # or there is nothing to weigh
+        clean: dict[str, list[Tensor]] = {name: [] for name in values}
+        defaced: dict[str, list[Tensor]] = {name: [] for name in values}
+        seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
+        count = 0
         for images in batches:
-            for name, coarse in self._coarse_maps(network, network.stages(images)).items():
-                values[name].update(coarse.reshape(-1, 1))
-        for name, moments in values.items():
-            assert moments.mean is not None
-            assert moments.scatter is not None
-            deviation = (moments.scatter[0, 0] / moments.count).sqrt().clamp_min(1e-6)
-            self.scales[name] = torch.stack([moments.mean[0], deviation]).float()
+            stages = network.stages(images)
+            coarse = self._coarse_maps(network, stages)
+            index = torch.arange(count, count + len(images), device=images.device)
+            count += len(images)
+            spoiled = coarse
+            if several:
+                spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))
+            for name, map_ in coarse.items():
+                values[name].update(map_.reshape(-1, 1))
+                clean[name].append(_top(map_))
+                defaced[name].append(_top(spoiled[name]))
+            seen.append((coarse, self._distance(network, stages)))
+            size = (images.shape[2], images.shape[3])
+        weights = trust({name: torch.cat(tops) for name, tops in clean.items()},
+                        {name: torch.cat(tops) for name, tops in defaced.items()})  # fmt: skip
+        self.scales = {name: _scale(moments) for name, moments in values.items()}
+        for name, scale in self.scales.items():
+            scale[1] /= weights[name]
+        if self.settings.image_score == "fused":
+            parts = Moments()
+            for coarse, distance in seen:
+                parts.update(torch.stack([distance, _top(self._fine_map(coarse, size))], dim=1))
+            self.scales["image"] = _scale(parts, least=LEAST)
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
-        height, width = images.shape[2:]
-        standard = [
-            F.interpolate((coarse - scale[0])[:, None] / scale[1], size=(height, width), mode="bilinear")[:, 0]
-            for name, coarse in self._coarse_maps(network, stages).items()
-            for scale in [self.scales[name]]
-        ]
-        maps = gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * height / 256)
-        if self.image is None:
-            return maps.flatten(1).amax(1), maps
-        return self.image.distance(self._image_features(network, stages)), maps
+        maps = self._fine_map(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
+        if self.settings.image_score == "map":
+            return _top(maps), maps
+        distance = self._distance(network, stages)
+        if self.settings.image_score == "fused":
+            return _standard(torch.stack([distance, _top(maps)], dim=1), self.scales["image"]).amax(1), maps
+        return distance, maps
 
     def state(self) -> dict[str, Tensor]:
         """Everything that was fitted, as named tensors."""
-        gaussians = {"image": self.image, "position": self.position}
-        state = {
-            f"{name}.{part}": getattr(g, part) for name, g in gaussians.items() if g for part in ("mean", "whiten")
-        }
-        return state | {f"scale.{name}": scale for name, scale in self.scales.items()} | {"channels": self.channels}
+        state = {"channels": self.channels} | {f"scale.{name}": scale for name, scale in self.scales.items()}
+        for name, fields in _FITTED.items():
+            if (fitted := getattr(self, name)) is not None:
+                state |= {f"{name}.{field}": getattr(fitted, field) for field in fields}
+        return state
 
     def expected(self) -> set[str]:
         """The names of the tensors in `state` under these settings."""
-        needed = {"image": self.settings.image_score != "map", "position": "mahalanobis" in self.maps}
-        gaussians = {f"{name}.{part}" for name, wanted in needed.items() if wanted for part in ("mean", "whiten")}
-        return gaussians | {f"scale.{name}" for name in self.maps} | {"channels"}
+        maps = self.settings.maps
+        needed = {
+            "image": self.settings.image_score != "map",
+            "position": "mahalanobis" in maps,
+            "bank": "bank" in maps,
+        }
+        fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
+        scales = (*maps, "image") if self.settings.image_score == "fused" else maps
+        return {"channels"} | fitted | {f"scale.{name}" for name in scales}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; the names are those of `expected`."""
-        for name in ("image", "position"):
-            if f"{name}.mean" in state:
-                setattr(self, name, Gaussian(state[f"{name}.mean"], state[f"{name}.whiten"]))
+        for name, fields in _FITTED.items():
+            if f"{name}.{fields[0]}" in state:
+                kind = Bank if name == "bank" else Gaussian
+                setattr(self, name, kind(*(state[f"{name}.{field}"] for field in fields)))
         self.channels = state["channels"]
-        self.scales = {name: state[f"scale.{name}"] for name in self.maps}
+        self.scales = {name.removeprefix("scale."): state[name] for name in state if name.startswith("scale.")}
 
     def _image_features(self, network: Network, stages: list[Tensor]) -> Tensor:
         if self.settings.image_score == "projector":
@@ -102,33 +139,82 @@ class Scorer:
         return pool(stages, self.settings.pooled_stages)
 
     def _position_features(self, stages: list[Tensor]) -> Tensor:
-        """(B, K, h, w): drawn channels of several stages, brought to the grid of 1/8 of the image's sides."""
-        size = (stages[1].shape[2], stages[1].shape[3])
-        chosen = [stages[stage - 1].float() for stage in self.settings.map_stages]
-        resized = [
-            F.adaptive_avg_pool2d(x, size)
-            if x.shape[2] > size[0]
-            else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-            for x in chosen
-        ]
-        return torch.cat(resized, dim=1)[:, self.channels.to(resized[0].device)]
+        """(B, K, h, w): drawn channels of several stages, on a grid of 1/8 of the sides of the image or coarser."""
+        height, width = stages[1].shape[2:]
+        while height * width > POSITIONS:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        chosen = [stages[stage - 1] for stage in self.settings.map_stages]
+        return at_size(chosen, (height, width))[:, self.channels.to(stages[0].device)]
 
     def _coarse_maps(self, network: Network, stages: list[Tensor]) -> dict[str, Tensor]:
         """The maps by name, (B, h, w) float32, each on its own grid."""
         maps = {}
-        if "segmentation" in self.maps:
+        if "segmentation" in self.settings.maps:
             assert network.segmenter is not None
             maps["segmentation"] = network.segmenter(stages).float()
-        if "mahalanobis" in self.maps:
+        if "mahalanobis" in self.settings.maps:
             assert self.position is not None
             features = self._position_features(stages)
-            if features.shape[2:] != self.position.mean.shape[:2]:
-                fitted, given = (
-                    [8 * side for side in shape] for shape in (self.position.mean.shape, features.shape[2:])
-                )
-                raise InputError(f"this model was fitted on {fitted[:2]} images, not {given}")
+            fitted, given = self.position.mean.shape[:2], features.shape[2:]
+            if fitted != given:
+                raise InputError(f"this model was fitted on images of {list(fitted)} positions, not {list(given)}")
             maps["mahalanobis"] = self.position.distance(features)
+        if "bank" in self.settings.maps:
+            assert self.bank is not None
+            maps["bank"] = self.bank.distance(bank_features(stages))
         return maps
+
+    def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """The sum of the maps on one scale, (B, H, W), smoothed."""
+        standard = [
+            F.interpolate(_standard(map_, self.scales[name])[:, None], size=size, mode="bilinear")[:, 0]
+            for name, map_ in coarse.items()
+        ]
+        return gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * size[0] / 256)
+
+    def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
+        """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
+        if self.image is None:
+            return torch.zeros(len(stages[0]), device=stages[0].device)
+        return self.image.distance(self._image_features(network, stages))
+
+
+# The tensors of what was fitted.
+_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors")}
+
+
+def bank_features(stages: list[Tensor]) -> Tensor:
+    """(B, C, H/8, W/8): stages of medium depth, each place averaged with its eight neighbours."""
+    near = [F.avg_pool2d(stages[stage - 1].float(), 3, 1, 1, count_include_pad=False) for stage in BANK_STAGES]
+    height, width = stages[1].shape[2:]
+    return at_size(near, (height, width))
+
+
+def at_size(stages: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Stages brought to one size, by averaging or by bilinear interpolation, side by side: (B, sum of widths, h, w)."""
+    resized = [
+        F.adaptive_avg_pool2d(x.float(), size)
+        if x.shape[2] > size[0]
+        else F.interpolate(x.float(), size=size, mode="bilinear", align_corners=False)
+        for x in stages
+    ]
+    return torch.cat(resized, dim=1)
+
+
+def _top(maps: Tensor) -> Tensor:
+    return maps.flatten(1).amax(1)
+
+
+def _scale(moments: Moments, least: float = 0.0) -> Tensor:
+    """Mean and deviation (2, C) of values, the deviation at least that share of the mean."""
+    assert moments.mean is not None
+    assert moments.scatter is not None
+    deviation = (moments.scatter.diagonal() / moments.count).sqrt()
+    return torch.stack([moments.mean, deviation.maximum(least * moments.mean.abs()).clamp_min(1e-6)]).float()
+
+
+def _standard(values: Tensor, scale: Tensor) -> Tensor:
+    return (values - scale[0]) / scale[1]
 
 
 def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:

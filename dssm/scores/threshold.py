@@ -4,8 +4,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+import torch
 from torch import Tensor
+
+
+def choose_thresholds(scored: Iterable[tuple[Tensor, Tensor]], false_reject: float) -> dict[str, float]:
+    """Thresholds of images and of pixels, and the typical value of a map, for drawing.
+
+    `scored` are batches of scores (B,) and maps (B, H, W) of held-out good images. The threshold of pixels is that of
+    the largest value in a map: at most the same share of good images has any pixel above it.
+    """
+    scores, maps = zip(*scored, strict=True)
+    heat = torch.cat(maps)
+    return {
+        "image": conformal_threshold(torch.cat(scores), false_reject),
+        "pixel": conformal_threshold(heat.flatten(1).amax(1), false_reject),
+        "typical": heat.median().item(),
+    }
 
 
 def conformal_threshold(scores: Tensor, false_reject: float) -> float:

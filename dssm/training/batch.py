@@ -14,6 +14,7 @@ from dssm.model.network import TARGET_VALUES
 from dssm.ops.paste import KINDS
 from dssm.reference.philox import KIND, SOURCE, integer, philox
 from dssm.settings import Settings
+from dssm.training.window import window
 
 HOG_WINDOW = (128, 64)  # height, width of the Dalal-Triggs window: 3780 values
 RGB_WINDOW = (42, 30)  # 42 * 30 * 3 = 3780 values
@@ -33,7 +34,10 @@ def make_batch(images: Tensor, textures: Tensor, index: Tensor, settings: Settin
     """images (n, 3, H, W) uint8 good images, textures (T, 3, H, W) uint8, index (n,) int64 sample numbers."""
     seed = settings.seed
     drawn = integer(philox(seed, index, SOURCE, 0)[0], 0, len(textures))
-    source = ops.augment(textures[drawn], index, seed=seed, count=settings.augment)
+    source = textures[drawn]
+    if settings.crop is not None:
+        images, source = (window(whole, index, seed=seed, side=settings.crop) for whole in (images, source))
+    source = ops.augment(source, index, seed=seed, count=settings.augment)
     choices = torch.tensor([KINDS.index(name) for name in settings.patches], device=images.device)
     kind = choices[integer(philox(seed, index, KIND, 0)[0], 0, len(choices))]
     pasted, mask, _ = ops.paste(

@@ -9,9 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from dssm.data import Sample, read, read_mask, read_size
+from dssm.data import Sample, read, read_mask, read_size, resize
 from dssm.errors import InputError
 
 ORIENTATION = 0x0112
@@ -271,3 +273,15 @@ def test_broken_labelme_file(tmp_path: Path, text: str) -> None:
 def test_labelme_of_another_size(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.json is 10x12 pixels but its image .*a\.jpg is 16x12"):
         read_mask(labelme_sample(tmp_path, [], (10, 12)), (16, 12))
+
+
+@pytest.mark.parametrize("size", [(96, 64), (377, 267), (50, 300), (9, 8)])
+def test_resize_is_what_torch_does(size: tuple[int, int]) -> None:
+    image = RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
+    small = resize(Image.fromarray(image), (96, 64))
+    values = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float()
+    expected = F.interpolate(values, size=(96, 64), mode="bilinear", antialias=True)[0].numpy()
+    assert (small.dtype, small.shape) == (np.uint8, (3, 96, 64))
+    assert np.abs(small - expected).max() <= 0.5 + 2**-9
+    ties = np.abs(expected % 1 - 0.5) < 1e-4
+    assert np.array_equal(small[ties], np.ceil(expected[ties]))

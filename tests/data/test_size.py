@@ -49,3 +49,8 @@ def test_fit_sees_images_upright(tmp_path: Path) -> None:
 def test_fit_needs_images() -> None:
     with pytest.raises(InputError, match="no images"):
         fit_size([], 128 * 128)
+
+
+def test_fit_does_not_enlarge(tmp_path: Path, make) -> None:
+    assert fit_size([make(tmp_path / "a.png", (384, 384))], 512 * 512) == (384, 384)
+    assert fit_size([make(tmp_path / "b.png", (1130, 460))], 512 * 512) == (320, 800)

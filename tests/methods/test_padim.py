@@ -22,7 +22,7 @@ def fitted(surfaces: Tensor) -> Detector:
 def test_the_map_is_the_papers_formula(fitted: Detector, surfaces: Tensor) -> None:
     method = fitted.method
     assert isinstance(method, PaDiM)
-    good = fitted._hold_out(surfaces)[1]  # what it was fitted on
+    good = fitted.hold_out(surfaces)[1]  # what it was fitted on
     stages = method.network(torch.cat([good, surfaces[:1]]))
     assert [stage.shape[2] for stage in stages] == [16, 8, 4]
     y, x = 3, 5

@@ -27,7 +27,7 @@ def test_descriptors_are_standardised(fitted: Detector, surfaces: Tensor) -> Non
     method = fitted.method
     assert isinstance(method, Students)
     with torch.no_grad():
-        descriptors, predicted = method.network(fitted._hold_out(surfaces)[1])
+        descriptors, predicted = method.network(fitted.hold_out(surfaces)[1])
     for descriptor, guess in zip(descriptors, predicted, strict=True):
         assert guess.shape == (3, *descriptor.shape)
         rows = descriptor.permute(1, 0, 2, 3).flatten(1)
@@ -53,7 +53,7 @@ def test_held_out_images_set_the_scale(fitted: Detector, surfaces: Tensor) -> No
     assert isinstance(method, Students)
     assert method.scale is not None
     with torch.no_grad():
-        errors = method._errors(fitted._hold_out(surfaces)[0])
+        errors = method._errors(fitted.hold_out(surfaces)[0])
     for values, scale in zip(errors, method.scale, strict=True):
         torch.testing.assert_close(values.mean((0, 2, 3)), scale[:, 0], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(values.std((0, 2, 3), unbiased=False), scale[:, 1], rtol=1e-3, atol=1e-6)
