@@ -87,7 +87,7 @@ def test_a_preset_for_another_method_does_no_harm(tiny: Settings) -> None:
     method = CutPaste(tiny.replace(method="cutpaste"))
     assert method.network.segmenter is None
     assert method.network.regressor is None
-    assert method.scorer.maps == ("mahalanobis",)
+    assert method.scorer.settings.maps == ("mahalanobis",)
 
 
 def test_pretrained_weights_go_around_the_block(small: Settings, tmp_path: Path) -> None:
