@@ -70,7 +70,7 @@ def evaluate(
     title = f"{run.resolve().name} on {Path(data).name}"
     report_evaluation(out / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
     if into_card:
-        measured = f"On the test images of {Path(data).name}, in percent:\n\n```\n{shown}\n```"
+        measured = f"On the test images of {Path(data).resolve().name}, in percent:\n\n```\n{shown}\n```"
         files.write_text(run / CARD, model_card(files.read_json(run / FACTS), measured))
     click.echo(shown)
     click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png, report.html")

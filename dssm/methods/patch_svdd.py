@@ -21,6 +21,7 @@ from dssm.settings import Settings
 from dssm.training.precision import autocast
 
 _BANK = 2**15  # good patches of each size that new ones are compared with
+_LAMBDA = 1e-3  # what the authors train bottles with; at 1 all features soon coincide
 _NOISE = 0.02  # deviation of the noise that hides cues to position other than content
 _STREAMS = {SMALL: 8, LARGE: 9}  # of random numbers
 
@@ -29,12 +30,12 @@ class PatchSVDD(Method):
     """Yi and Yoon, "Patch SVDD: patch-level SVDD for anomaly detection and segmentation", ACCV 2020.
 
     Encoders of patches of 32x32 and 64x64 pixels learn, on good images, that patches a pixel or two apart lie together
-    (eq. 3) while eight places around a patch can be told from features alone (eq. 4):
-        L = sum over both sizes of  mean ||f(p) - f(p')|| + CE(C(f(p1) - f(p2)), place of p2 around p1).
-    A patch's score is the distance to the nearest of the good ones (eq. 5), a pixel's the mean over the patches that
-    hold it; the map is the product of both sizes' maps (eq. 6), the score its top. Each step takes one pair for each
-    task and size from each image. Good patches are thinned at random to 32768 of each size to bound time and memory;
-    the authors keep all. AdamW without decay is their Adam.
+    while eight places around a patch can be told from features alone (eq. 6):
+        L = sum over both sizes of  lambda mean ||f(p) - f(p')|| + CE(C(f(p1) - f(p2)), place of p2 around p1).
+    A patch's score is the distance to the nearest of the good ones, a pixel's the mean over the patches that hold it;
+    the map is the product of both sizes' maps, the score its top. Each step takes one pair for each task and size from
+    each image. Good patches are thinned at random to 32768 of each size to bound time and memory; the authors keep all.
+    AdamW without decay is their Adam.
     """
 
     defaults: ClassVar[dict[str, Any]] = {
@@ -76,7 +77,7 @@ class PatchSVDD(Method):
                 features = self.network(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
                 logits = self.network.position[str(size)](features[0] - features[1])
             terms[f"position{size}"] = F.cross_entropy(logits.float(), place)
-            terms[f"svdd{size}"] = (features[2] - features[3]).float().norm(dim=1).mean()
+            terms[f"svdd{size}"] = _LAMBDA * (features[2] - features[3]).float().norm(dim=1).mean()
         return terms
 
     @torch.no_grad()

@@ -31,6 +31,10 @@ class PatchEncoder(nn.Module):
         self.join = nn.Conv2d(_FEATURES, 128, 2)
         self.narrow = nn.Conv2d(128, _FEATURES, 1)
         self.position = nn.ModuleDict({str(size): PositionClassifier() for size in (SMALL, LARGE)})
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):  # torch's own would make all patches alike at first
+                nn.init.kaiming_normal_(module.weight, a=0.1)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         self.register_buffer("mean", torch.zeros(3, 1, 1))  # of the good images' pixels
 
     def centered(self, images: Tensor) -> Tensor:
