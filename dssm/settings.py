@@ -100,6 +100,7 @@ class Settings:
     )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
+    ridge: float | None = _setting(None, "share of the variance added to that map's covariances; null: OAS shrinkage")
     bank: int = _setting(0, "good feature vectors that every place is compared with; 0: none")
     smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")
     false_reject: float = _setting(0.01, "share of good images that the thresholds may reject")
@@ -142,6 +143,7 @@ class Settings:
             "map": set(self.maps) <= set(self._known_maps) and (self.map != "fused" or len(self.maps) > 1),
             "map_stages": len(self.map_stages) > 0 and set(self.map_stages) <= {1, 2, 3, 4},
             "map_channels": self.map_channels >= 1,
+            "ridge": self.ridge is None or 0 < self.ridge < math.inf,
             "bank": self.bank >= 0,
             "smooth": self.smooth >= 0,
             "false_reject": 0 < self.false_reject < 1,

@@ -48,6 +48,7 @@ def test_defaults_are_the_papers() -> None:
         ("map", "bank"),
         ("map", "fused"),
         ("bank", -1),
+        ("ridge", 0.0),
         ("crop", 100),
         ("holdout", 0.0),
     ],

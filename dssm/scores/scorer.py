@@ -49,7 +49,7 @@ class Scorer:
             if "bank" in maps:
                 sample.update(bank_features(stages).permute(0, 2, 3, 1).flatten(0, 2))
         self.image = image.gaussian() if image.count else None
-        self.position = position.gaussian() if position.count else None
+        self.position = position.gaussian(self.settings.ridge) if position.count else None
         self.bank = None
         if "bank" in maps:
             self.bank = make_bank(sample, self.settings.bank, seed=seed, progress=progress)
