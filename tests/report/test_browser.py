@@ -250,7 +250,7 @@ def test_an_image_without_a_picture_says_so(open_report: Opener, evaluated: Path
     page = open_report(evaluated)
     page.locator("#scroll tbody button").last.click()
     assert "19 images" in page.locator("#without").inner_text()
-    assert page.locator("#panels").is_hidden()
+    page.locator("#panels").wait_for(state="hidden")
     page.locator("#previous").click()
     page.locator("#panels").wait_for(state="visible")
 
