@@ -22,7 +22,7 @@ from dssm.settings import Settings
 def small() -> Settings:
     """A network of 8 and 4 channels that learns fast."""
     settings = methods.defaults("draem")
-    return settings.replace(size=(32, 32), width=1 / 16, batch=8, rate=0.003, epochs=None, samples=240)
+    return settings.replace(size=(32, 32), width=1 / 16, batch=8, rate=0.003, epochs=None, samples=480)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_it_learns(small: Settings, surfaces: Tensor) -> None:
     scratched = surfaces.clone()
     scratched[:, :, 20:26, 10:50] = 20
     good, bad = (np.array([p.score for p in detector.predict(x)]) for x in (surfaces, scratched))
-    assert (bad[:, None] > good).mean() > 0.9  # the AUROC; a network this small is not sure of every image
+    assert bad.min() > good.max()
 
 
 @pytest.mark.parametrize("sspcab", [False, True])
