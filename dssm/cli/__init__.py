@@ -9,6 +9,7 @@ import click
 
 import dssm
 from dssm.cli.bench import bench
+from dssm.cli.doctor import doctor
 from dssm.cli.evaluate import evaluate
 from dssm.cli.export import export
 from dssm.cli.info import info
@@ -26,6 +27,7 @@ def cli() -> None:
     """Find surface defects after training on good images only.
 
     \b
+      dssm doctor parts/good                        look at the images first
       dssm train parts/good --out runs/parts        learn what good parts look like
       dssm predict runs/parts parts/new --out out   score images, draw heat maps
       dssm evaluate runs/bottle mvtec/bottle        metrics, where defects are known
@@ -34,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (train, evaluate, predict, export, verify, settings, info, bench, reproduce):
+for command in (doctor, train, evaluate, predict, export, verify, settings, info, bench, reproduce):
     cli.add_command(command)
 
 
