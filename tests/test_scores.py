@@ -9,10 +9,9 @@ from sklearn.covariance import OAS, oas
 
 from dssm.errors import InputError
 from dssm.scores import Gaussian, Moments, conformal_threshold
-from dssm.scores.bank import RIDGE, make_bank
+from dssm.scores.bank import RIDGE, Reservoir, make_bank
 from dssm.scores.calibration import deface, trust
 from dssm.scores.gaussian import oas_shrinkage
-from dssm.scores.neighbors import Reservoir
 from dssm.scores.scorer import Scorer, gaussian_blur
 from dssm.settings import preset
 
