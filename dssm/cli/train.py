@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from dssm import files
 from dssm.cli import options as shared
 from dssm.errors import BackendError, InputError
-from dssm.files import CARD, CHECKPOINT, CONFIG, FACTS, LOG, SAMPLES, TENSORS
+from dssm.files import BOARD, CARD, CHECKPOINT, CONFIG, FACTS, LOG, SAMPLES, TENSORS
 from dssm.settings import PRESETS, Settings, preset, read_config
 
 SOURCE = ("data", "protocol", "licence")  # what a config file holds beside settings
@@ -108,10 +109,18 @@ def _fit(
     from dssm.card import rates_table
     from dssm.detector import Detector
     from dssm.training import Interrupted
+    from dssm.training.board import Board
 
     detector = Detector(settings, device=device)
     try:
-        detector.fit(source["data"], protocol=source["protocol"], folder=run, resume=resume, tensorboard=tensorboard)
+        with Board(run) if tensorboard else nullcontext() as board:
+            detector.fit(
+                source["data"],
+                protocol=source["protocol"],
+                folder=run,
+                resume=resume,
+                on_epoch=board.epoch if board else None,
+            )
     except Interrupted as error:
         click.echo(f"{error}; go on with: dssm train --resume --out {run}", err=True)
         sys.exit(130)
@@ -170,6 +179,7 @@ def _clear(run: Path) -> None:
     if not (run / CHECKPOINT).exists():
         for name in (CONFIG, LOG, SAMPLES, CARD, TENSORS):
             (run / name).unlink(missing_ok=True)
+        shutil.rmtree(run / BOARD, ignore_errors=True)
         with suppress(OSError):
             run.rmdir()  # unless somebody put a file there
 

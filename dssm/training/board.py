@@ -10,9 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dssm.errors import InputError
-from dssm.files import SAMPLES
-
-FOLDER = "tensorboard"  # in a run folder
+from dssm.files import BOARD, SAMPLES
 
 
 class Board:
@@ -39,7 +37,7 @@ class Board:
         """Show the losses, the rate and the speed of an epoch."""
         if self._writer is None:
             # A resumed training repeats what came after its checkpoint, which must not show twice.
-            self._writer = self._open(str(self._run / FOLDER), purge_step=row["epoch"])
+            self._writer = self._open(str(self._run / BOARD), purge_step=row["epoch"])
             if (self._run / SAMPLES).exists():
                 with Image.open(self._run / SAMPLES) as sheet:
                     self._writer.add_image("samples", np.asarray(sheet), row["epoch"], dataformats="HWC")
