@@ -207,7 +207,9 @@ class TestCommand:
         card = (model / "model_card.md").read_text()
         assert f"above {facts['thresholds']['image']:.6g}" in card
         assert "A table;" in card
-        assert shown.strip() in card
+        table, _, written = shown.partition("written; ")
+        assert "export them again" in written
+        assert table.strip() in card
         assert Detector.load(model).thresholds["pixel"] == facts["thresholds"]["pixel"]
 
     def test_by_hand(self, model: Path) -> None:

@@ -46,8 +46,8 @@ def threshold(
     from dssm.detector import Detector
 
     detector = Detector.load(run, device=device)
-    changes = (false_reject, pixel_false_reject, image, pixel, good)
-    if any(change is not None for change in changes):
+    changed = any(change is not None for change in (false_reject, pixel_false_reject, image, pixel, good))
+    if changed:
         detector.choose_thresholds(
             false_reject=false_reject,
             pixel_false_reject=pixel_false_reject,
@@ -61,3 +61,5 @@ def threshold(
         measured = measured_in(card.read_text(encoding="utf-8")) if card.exists() else None
         files.write_text(card, model_card(files.read_json(run / FACTS), measured))
     click.echo(rates_table(detector.false_rejects()))
+    if changed:
+        click.echo("written; models that were exported before keep their thresholds: export them again")

@@ -6,7 +6,7 @@ const COLUMNS = [
   { key: 'name', label: 'image', of: (row) => row.name },
   ...(known ? [{ key: 'kind', label: 'kind', of: (row) => row.kind }] : []),
   { key: 'score', label: 'score', of: (row) => row.score, number: true },
-  { key: 'normalised', label: '0 to 1', of: normalisedScore, number: true },
+  { key: 'normalised', label: 'normalised', of: normalisedScore, number: true },
   { key: 'verdict', label: 'verdict', of: (row) => verdict(row) },
 ];
 
