@@ -13,7 +13,7 @@ from dssm.detector import Detector, Evaluation, Prediction
 
 def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
     """The image under its map; colours start at what is typical of good images, their middle is the threshold."""
-    typical, threshold = detector.thresholds["typical"], detector.thresholds["pixel"]
+    typical, threshold = detector.thresholds["typical_pixel"], detector.thresholds["pixel"]
     span = max(threshold - typical, 1e-6)  # a map that is the same everywhere has no span
     return picture.overlay(image, resized(prediction.map, image.size), typical, typical + 2 * span)
 

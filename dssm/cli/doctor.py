@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dssm.cli import options
+
 if TYPE_CHECKING:
     from dssm.doctor import Examination, Finding
 
@@ -25,18 +27,21 @@ SHOWN = 5  # files of one finding
     metavar="PIXELS",
     help="How wide the smallest defect that matters is, in pixels of the images as they are: suggests a size.",
 )
+@options.false_reject
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For BSData: the split or fold.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="New folder for contact.png, findings.json and images.csv."
 )
-def doctor(data: str, defect: float | None, protocol: str | None, seed: int, out: Path | None) -> None:
+def doctor(
+    data: str, defect: float | None, false_reject: float | None, protocol: str | None, seed: int, out: Path | None
+) -> None:
     """Look at the images of DATA before training on them, and say what to mend.
 
     DATA is what `dssm train` takes. Every image is read once: what training takes it for, files that cannot be read,
-    the same picture in training and test, odd exposures and sizes, masks that do not fit, whether the good images are
-    enough for a threshold, and the size at which the smallest defect can be seen. Ends with status 1 where there is a
-    problem; warnings and notes do not count.
+    the same picture (or part) in training and test, odd exposures and sizes, masks that do not fit, whether the good
+    images are enough for a threshold, and the size at which the smallest defect can be seen. Ends with status 1 where
+    there is a problem; warnings and notes do not count.
 
     \b
       dssm doctor parts/good --defect 12
@@ -44,10 +49,14 @@ def doctor(data: str, defect: float | None, protocol: str | None, seed: int, out
     """
     from dssm import files, picture
     from dssm.doctor import contact_sheet, examine
+    from dssm.settings import preset
 
     if out is not None:
         files.check_new(out)
-    examination = examine(data, defect=defect, protocol=protocol, seed=seed, progress=True)
+    settings = preset("quick")
+    if false_reject is not None:
+        settings = settings.replace(false_reject=false_reject)
+    examination = examine(data, defect=defect, protocol=protocol, seed=seed, settings=settings, progress=True)
     for line in summary(examination):
         click.echo(line)
     if out is not None:

@@ -7,6 +7,7 @@ import math
 
 from dssm.detector import LEAST_IMAGES
 from dssm.doctor.finding import Finding, number
+from dssm.scores.false_reject import of_rank
 from dssm.settings import Settings
 
 
@@ -20,20 +21,18 @@ def amount(count: int, settings: Settings) -> list[Finding]:
         what = f"{number(count, 'good image')} can be read for training"
         return [Finding("problem", "amount", what, f"give at least {LEAST_IMAGES}; some hundreds are better")]
     held_out = held(count, settings.holdout)
-    best, wanted = 1 / (held_out + 1), settings.false_reject
+    best, wanted = 1 / (held_out + 1), min(settings.false_rejects.values())
+    judged = of_rank(range(held_out), wanted)
     what = (
         f"{held_out} of {number(count, 'good image')} choose the threshold, which can promise to reject at most "
         f"1 good part in {held_out + 1} ({100 * best:.2g} %)"
     )
-    if best <= wanted:
+    if judged.promised:
         return [Finding("note", "amount", f"{what}; {100 * wanted:g} % is asked for", "")]
-    needed = math.ceil(1 / wanted) - 1
     what += f"; {100 * wanted:g} % is asked for"
-    todo = f"give {math.ceil(needed / settings.holdout):,} good images" + (
-        f", or hold out more of them: --set holdout={math.ceil(100 * needed / count) / 100:.2f}"
-        if needed <= count / 2
-        else ""
-    )
+    todo = f"give {math.ceil(judged.needed / settings.holdout):,} good images"
+    if judged.needed <= count / 2:
+        todo += f", or hold out more of them: --set holdout={math.ceil(100 * judged.needed / count) / 100:.2f}"
     return [Finding("warning", "amount", what, todo)]
 
 

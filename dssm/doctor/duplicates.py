@@ -26,7 +26,10 @@ BLOCK = 512  # images compared at once with all others
 
 def copies(looks: Sequence[Look]) -> list[Finding]:
     """Groups of the same picture, by what they spoil."""
-    crossing, contrary, trained, tested = [], [], [], []
+    contrary: list[list[Look]] = []
+    crossing: list[list[Look]] = []
+    trained: list[list[Look]] = []
+    tested: list[list[Look]] = []
     for group in same_pictures(np.stack([look.thumbnail for look in looks])) if looks else []:
         images = [looks[i] for i in group]
         if len({look.good for look in images}) > 1:
