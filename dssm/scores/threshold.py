@@ -13,15 +13,20 @@ from torch import Tensor
 def choose_thresholds(scored: Iterable[tuple[Tensor, Tensor]], false_reject: float) -> dict[str, float]:
     """Thresholds of images and of pixels, and the typical value of a map, for drawing.
 
-    `scored` are batches of scores (B,) and maps (B, H, W) of held-out good images. The threshold of pixels is that of
-    the largest value in a map: at most the same share of good images has any pixel above it.
+    `scored` are batches of scores (B,) and maps (B, H, W) of held-out good images, whose sizes may differ between
+    batches; no map is kept. The threshold of pixels is that of the largest value in a map: at most the same share of
+    good images has any pixel above it. The typical value is the median of the maps' medians.
     """
-    scores, maps = zip(*scored, strict=True)
-    heat = torch.cat(maps)
+    scores, tops, medians = [], [], []
+    for score, maps in scored:
+        heat = maps.flatten(1)
+        scores.append(score)
+        tops.append(heat.amax(1))
+        medians.append(heat.median(1).values)
     return {
         "image": conformal_threshold(torch.cat(scores), false_reject),
-        "pixel": conformal_threshold(heat.flatten(1).amax(1), false_reject),
-        "typical": heat.median().item(),
+        "pixel": conformal_threshold(torch.cat(tops), false_reject),
+        "typical": torch.cat(medians).median().item(),
     }
 
 
