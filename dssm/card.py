@@ -35,7 +35,7 @@ found: that takes images of defects, and `dssm evaluate`.
 ## Limits
 
 The model knows the part, the camera and the light that it was trained on. Anything else may score high, and a defect
-that is smaller than a pixel at {height}x{width}, the size that the network sees, cannot be found.
+that is smaller than a pixel at {size} cannot be found.
 
 ## Settings
 
@@ -61,7 +61,12 @@ def model_card(facts: Mapping[str, Any], measured: str | None = None) -> str:
         pixel=facts["thresholds"]["pixel"],
         share=100 * settings["false_reject"],
         measured=measured or "Nothing yet; `dssm evaluate` writes its figures here.",
-        height=facts["size"][0],
-        width=facts["size"][1],
+        size=_size(facts["size"]),
         settings=yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=110),
     )
+
+
+def _size(size: list[int] | str) -> str:
+    if isinstance(size, str):
+        return "the image's own size"
+    return f"{size[0]}x{size[1]}, the size that images are resized to,"

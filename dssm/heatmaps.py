@@ -10,6 +10,8 @@ from dssm import picture
 from dssm.data import GOOD, read
 from dssm.detector import Detector, Evaluation, Prediction
 
+_LARGEST = (1024, 1024)  # of a sheet's images, each of which is shown a quarter as wide
+
 
 def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
     """The image under its map; colours start at what is typical of good images, their middle is the threshold."""
@@ -40,6 +42,7 @@ def heatmap_sheet(detector: Detector, evaluation: Evaluation, *, rows: int = 12)
     for i in chosen:
         sample, prediction = evaluation.samples[i], evaluation.predictions[i]
         image = read(sample.path)
+        image.thumbnail(_LARGEST)
         row = [image, heat(detector, image, prediction), picture.outline(image, mask(detector, image, prediction))]
         if evaluation.masks is not None:
             truth = evaluation.masks[i]

@@ -118,9 +118,11 @@ class Settings:
         self._check()
 
     def _check(self) -> None:
+        if self.size == "native" and self.tile is None:
+            raise InputError("setting size: native images may be of any size: set tile too, such as 256x256")
         pair = ("alpha", "area")
         rules = {
-            "size": self.tile is not None if self.size == "native" else _fits(self.size),
+            "size": self.size == "native" or _fits(self.size),
             "tile": _fits(self.tile),
             "overlap": 0 <= self.overlap <= 0.75,
             "pixels": 64 * 64 <= self.pixels <= 4096 * 4096,
