@@ -43,7 +43,7 @@ class Settings:
     tile: Size | None = _setting(
         None, "height and width of overlapping tiles that images are cut into and the network sees; null: whole images"
     )
-    overlap: float = _setting(0.25, "share of its sides, at least, that a tile has in common with its neighbours")
+    overlap: float = _setting(0.2, "share of its sides, at least, that a tile has in common with its neighbours")
     crop: int | None = _setting(None, "side of the windows of the images that training sees; null: whole images")
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")

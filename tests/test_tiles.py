@@ -106,7 +106,7 @@ def test_maps_are_as_large_as_the_images(fitted: Detector, parts: list[Path]) ->
     for path, prediction in zip(parts, fitted.stream(parts), strict=True):
         assert prediction.map.shape == prediction.mask.shape == read(path).size[::-1]
     trained = [parts[i] for i in fitted.hold_out(torch.arange(len(parts)))[1]]
-    assert fitted.data["tiles"] == sum(Tiles((64, 64), 0.25).count(read(path).size[::-1]) for path in trained)
+    assert fitted.data["tiles"] == sum(Tiles((64, 64), 0.2).count(read(path).size[::-1]) for path in trained)
 
 
 def test_a_scratch_is_found_where_it_is(fitted: Detector, parts: list[Path]) -> None:
