@@ -10,7 +10,7 @@ from dssm import picture
 from dssm.data import GOOD, read
 from dssm.detector import Detector, Evaluation, Prediction
 
-_LARGEST = (1024, 1024)  # of a sheet's images, each of which is shown a quarter as wide
+_LARGEST = (1024, 1024)  # pixels of a picture that waits for its sheet, which shows it smaller still
 
 
 def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
@@ -42,11 +42,12 @@ def heatmap_sheet(detector: Detector, evaluation: Evaluation, *, rows: int = 12)
     for i in chosen:
         sample, prediction = evaluation.samples[i], evaluation.predictions[i]
         image = read(sample.path)
-        image.thumbnail(_LARGEST)
         row = [image, heat(detector, image, prediction), picture.outline(image, mask(detector, image, prediction))]
         if evaluation.masks is not None:
             truth = evaluation.masks[i]
             row.insert(1, image if truth is None else picture.outline(image, _upscaled(truth.numpy(), image)))
+        for drawn in row:
+            drawn.thumbnail(_LARGEST)
         grid.append(row)
         verdict = "anomalous" if prediction.anomalous else "good"
         captions.append(f"{sample.path.name} ({sample.kind}): score {prediction.score:.4g}, {verdict}")
