@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import dssm
-from dssm import bundle, files, methods, tiles
+from dssm import bundle, files, methods, picture, tiles
 from dssm.card import model_card
 from dssm.data import (
     Collection,
@@ -35,15 +36,17 @@ from dssm.data import (
 )
 from dssm.errors import InputError
 from dssm.evaluation import Evaluation, Predictions, Truth
-from dssm.files import CARD, FACTS, TENSORS
+from dssm.files import CARD, FACTS, SAMPLES, TENSORS
 from dssm.methods import Method
 from dssm.metrics import PixelMetrics, summarize
-from dssm.scores import choose_thresholds
+from dssm.scores import FalseReject, GoodScores, normalise
+from dssm.scores.threshold import KINDS
 from dssm.scratch import Spool
 from dssm.settings import Settings, preset
 from dssm.tiles import Tiles
 from dssm.training import train
 from dssm.training.precision import autocast
+from dssm.training.samples import sample_sheet
 
 LEAST_IMAGES = 10  # good images below which neither a Gaussian nor a threshold means anything
 _BATCH = 16
@@ -60,6 +63,17 @@ class Prediction:
     anomalous: bool  # score above the image threshold
     map: np.ndarray  # (H, W) float32 at the size that images are resized to
     mask: np.ndarray  # (H, W) bool: map above the pixel threshold
+    thresholds: Mapping[str, float]  # those that decided, and what is typical of good images
+
+    @property
+    def normalised(self) -> float:
+        """The score from 0 to 1, the threshold at 0.5 (see `dssm.scores.normalise`)."""
+        return normalise(self.score, self.thresholds["image"], self.thresholds["typical_image"])
+
+    @property
+    def normalised_map(self) -> np.ndarray:
+        """The map from 0 to 1, the pixel threshold at 0.5: (H, W) float32."""
+        return normalise(self.map, self.thresholds["pixel"], self.thresholds["typical_pixel"])
 
 
 class Detector:
@@ -77,7 +91,9 @@ class Detector:
         self.method: Method | None = None
         # What images are resized to; None: it depends on those of the training, or images keep their own size.
         self.size = _fixed(self.settings)
-        self.thresholds: dict[str, float] = {}
+        self.thresholds: dict[str, float] = {}  # of images and pixels, and what is typical of good ones
+        self.good: GoodScores | None = None  # what they were chosen from
+        self.by_hand: tuple[str, ...] = ()  # which of them were not
         self.data: dict[str, Any] = {}
 
     def fit(
@@ -87,12 +103,14 @@ class Detector:
         protocol: str | None = None,
         folder: str | Path | None = None,
         resume: bool = False,
+        on_epoch: Callable[[dict[str, Any]], None] | None = None,
         progress: bool = True,
     ) -> Detector:
         """Train on good images, fit the Gaussians, and choose thresholds on images held out from both.
 
         data: a folder or `elpv` (see `dssm.data.discover`), a Collection, paths, or a tensor (N, 3, H, W) uint8.
-        folder: receives the log and the checkpoints; with `resume`, training goes on from the last checkpoint there.
+        folder: receives the log, the checkpoints and a picture of what training pastes into images; with `resume`,
+        training goes on from the last checkpoint there. on_epoch: gets every row of the log as it is written.
         Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
         """
         images = self._training_images(data, protocol)
@@ -111,6 +129,8 @@ class Detector:
             method.prepare(self._batches(training))
         if method.trains:
             textures = load_textures(self.settings.textures, self.input_size, progress="textures" if progress else None)
+            if folder and (sheet := sample_sheet(method, training, textures)):
+                picture.save(sheet, Path(folder, SAMPLES))
             train(
                 method,
                 training.to(self.device),
@@ -118,12 +138,70 @@ class Detector:
                 folder=Path(folder) if folder else None,
                 resume=resume,
                 progress=progress,
+                on_epoch=on_epoch,
             )
         with self._inference():
             method.fit(self._batches(training, "fit" if progress else None))
             method.calibrate(self._inputs(map(torch.from_numpy, held_out)))
-        self.thresholds = choose_thresholds(self._scored(map(torch.from_numpy, held_out)), self.settings.false_reject)
+        self._choose(GoodScores.collect(self._scored(map(torch.from_numpy, held_out))))
         return self
+
+    def choose_thresholds(
+        self,
+        *,
+        false_reject: float | None = None,
+        pixel_false_reject: float | None = None,
+        image: float | None = None,
+        pixel: float | None = None,
+        good: Paths | Tensor | None = None,
+        progress: bool = False,
+    ) -> dict[str, FalseReject]:
+        """Choose the thresholds again, without training; returns what is known of them, as `false_rejects` does.
+
+        false_reject: the share of good images that each may reject; of pixels `pixel_false_reject`, if it is given.
+        image, pixel: thresholds by hand. good: good images that training has not seen, in the place of those that
+        were held out from it. What nothing is said of stays as it was.
+        Raises InputError for shares outside (0, 1), values that are not finite, and a share and a value for one thing.
+        """
+        if self.good is None:
+            raise InputError("the detector is not trained: call fit or load first")
+        if (image is not None and false_reject is not None) or (pixel is not None and pixel_false_reject is not None):
+            raise InputError("a threshold is chosen by a false-reject rate or set by hand: give one of them")
+        by_hand = {name: value for name, value in (("image", image), ("pixel", pixel)) if value is not None}
+        for name, value in by_hand.items():
+            if not math.isfinite(value):
+                raise InputError(f"the threshold {name} must be finite, not {value}")
+        kept = {name: self.thresholds[name] for name in self.by_hand}
+        if false_reject is not None:
+            self.settings = self.settings.replace(false_reject=false_reject, pixel_false_reject=pixel_false_reject)
+            kept = {}
+        elif pixel_false_reject is not None:
+            self.settings = self.settings.replace(pixel_false_reject=pixel_false_reject)
+            kept.pop("pixel", None)
+        scores = self.good
+        if good is not None:
+            if not isinstance(good, Tensor):
+                self._check_unseen(_paths(good))
+            found = self.stream(good, progress=progress)
+            scores = GoodScores.collect((torch.tensor([p.score]), torch.from_numpy(p.map)[None]) for p in found)
+        self._choose(scores, kept | by_hand)
+        return self.false_rejects()
+
+    def false_rejects(self) -> dict[str, FalseReject]:
+        """What the good images say of the true false-reject rates of the thresholds `image` and `pixel`.
+
+        The rates hold for images like those. The scale of a fused map comes from the same images; that a few numbers
+        were fitted to them is not counted.
+        """
+        if self.good is None:
+            raise InputError("the detector is not trained: call fit or load first")
+        return self.good.judge(self.thresholds, self.settings.false_rejects, self.by_hand)
+
+    def _choose(self, good: GoodScores, by_hand: dict[str, float] | None = None) -> None:
+        """Thresholds by the settings but for those set by hand."""
+        by_hand = by_hand or {}
+        self.good, self.by_hand = good, tuple(by_hand)
+        self.thresholds = good.thresholds(self.settings.false_rejects) | by_hand | good.typical
 
     def predict(self, images: Paths | Tensor, *, progress: bool = False) -> list[Prediction]:
         """Score images: a file, a folder, a glob pattern, paths, or a tensor (N, 3, h, w) uint8 or floating in 0..255.
@@ -149,6 +227,7 @@ class Detector:
                         anomalous=value > self.thresholds["image"],
                         map=heat,
                         mask=heat > self.thresholds["pixel"],
+                        thresholds=self.thresholds,
                     )
                     bar.update()
 
@@ -163,33 +242,44 @@ class Detector:
         collection = self.collection(data, protocol)
         if not collection.test:
             raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
-        predictions, scores = Predictions(), []
+        predictions, scores, verdicts = Predictions(), [], []
         masks = Truth(collection.test, self.size) if collection.has_masks else None
         pixels: dict[str, PixelMetrics] = defaultdict(PixelMetrics)
         stream = self.stream([sample.path for sample in collection.test], progress=progress)
         for i, (sample, prediction) in enumerate(zip(collection.test, stream, strict=True)):
             predictions.append(prediction)
             scores.append(prediction.score)
+            verdicts.append(prediction.anomalous)
             truth = None if masks is None else masks[i]
             if truth is not None:
                 pixels[sample.kind].update(prediction.map[None], truth[None])
         metrics = summarize(scores, [sample.kind for sample in collection.test], None if masks is None else pixels)
+        metrics |= self._verdicts(collection.test, verdicts, metrics["f1_threshold"])
         return Evaluation(metrics, collection.test, predictions, masks)
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle: model.safetensors and model.json; and model_card.md for people."""
-        if self.method is None or not self.thresholds:
+        if self.method is None or self.good is None:
             raise InputError("there is nothing to save: call fit first")
         facts = {
             "dssm": dssm.__version__,
             "torch": torch.__version__,
-            "settings": self.settings.as_dict(),
             "size": list(self.size) if self.size else "native",
-            "thresholds": self.thresholds,
+            **self.decisions(),
             "data": self.data,
         }
         files.write_text(Path(folder, CARD), model_card(facts))
         bundle.write(folder, self.method.state(), facts)
+
+    def decisions(self) -> dict[str, Any]:
+        """The part of a bundle's facts that `choose_thresholds` changes."""
+        assert self.good is not None
+        return {
+            "settings": self.settings.as_dict(),
+            "thresholds": {kind: self.thresholds[kind] for kind in KINDS},
+            "by_hand": list(self.by_hand),
+            "good": asdict(self.good),
+        }
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> Detector:
@@ -197,10 +287,12 @@ class Detector:
         values, facts = bundle.read(folder)
         place = str(Path(folder, FACTS))
         bundle.check_keys(facts["settings"], Settings().as_dict(), place, "setting")
-        bundle.check_keys(facts["thresholds"], ("image", "pixel", "typical"), place, "threshold")
+        bundle.check_keys(facts["thresholds"], KINDS, place, "threshold")
+        bundle.check_keys(facts["good"], GoodScores.__dataclass_fields__, place, "scores of good images")
         detector = cls(Settings.from_dict(facts["settings"]), device=device)
         detector.size = _fixed(detector.settings.replace(size=facts["size"]))  # checked as the setting is
-        detector.thresholds, detector.data = facts["thresholds"], facts["data"]
+        detector.good, detector.by_hand = GoodScores(**facts["good"]), tuple(facts["by_hand"])
+        detector.thresholds, detector.data = facts["thresholds"] | detector.good.typical, facts["data"]
         detector.method = methods.build(detector.settings)
         detector.method.load_state(values, str(Path(folder, TENSORS)), detector.device)
         return detector
@@ -261,6 +353,34 @@ class Detector:
         if self.settings.size is None:
             self.size = fit_size(paths, self.settings.pixels)
         return paths
+
+    def _verdicts(
+        self, samples: Sequence[Sample], anomalous: Sequence[bool], best: float | None
+    ) -> dict[str, float | None]:
+        """What the image threshold decides of a test set, and where on the scale from 0 to 1 F1 would be highest."""
+        good, bad = (
+            [verdict for sample, verdict in zip(samples, anomalous, strict=True) if sample.good == wanted]
+            for wanted in (True, False)
+        )
+        threshold, typical = self.thresholds["image"], self.thresholds["typical_image"]
+        return {
+            "image_threshold": threshold,
+            "good_rejected": sum(good) / len(good) if good else None,
+            "defects_found": sum(bad) / len(bad) if bad else None,
+            "f1_threshold_normalised": None if best is None else normalise(best, threshold, typical),
+        }
+
+    def _check_unseen(self, images: Sequence[Path]) -> None:
+        """Raise InputError for an image that the model was trained on, as far as anybody can tell."""
+        place = self.data.get("path")
+        if place is None or not Path(place).exists():
+            return
+        seen = {sample.path.resolve() for sample in self.collection(place).train}
+        for image in images:
+            if image.resolve() in seen:
+                raise InputError(
+                    f"{image} is one of the images that the model was trained on; give good images that are not"
+                )
 
     def _check_count(self) -> None:
         count, name = self.data["images"], self.data.get("path") or self.data["name"]

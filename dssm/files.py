@@ -16,9 +16,11 @@ from typing import Any, TextIO
 from dssm.errors import InputError
 
 # What a run folder holds while and after it is trained.
-CONFIG, LOG, CHECKPOINT, TENSORS, FACTS, CARD = (
+CONFIG, LOG, BOARD, SAMPLES, CHECKPOINT, TENSORS, FACTS, CARD = (
     "config.yaml",
     "log.csv",
+    "tensorboard",
+    "samples.png",
     "checkpoint.safetensors",
     "model.safetensors",
     "model.json",

@@ -15,7 +15,7 @@ _LARGEST = (1024, 1024)  # pixels of a picture that waits for its sheet, which s
 
 def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
     """The image under its map; colours start at what is typical of good images, their middle is the threshold."""
-    typical, threshold = detector.thresholds["typical"], detector.thresholds["pixel"]
+    typical, threshold = detector.thresholds["typical_pixel"], detector.thresholds["pixel"]
     span = max(threshold - typical, 1e-6)  # a map that is the same everywhere has no span
     return picture.overlay(image, resized(prediction.map, image.size), typical, typical + 2 * span)
 

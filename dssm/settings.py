@@ -111,6 +111,9 @@ class Settings:
     bank: int = _setting(0, "good feature vectors that every place is compared with; 0: none")
     smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")
     false_reject: float = _setting(0.01, "share of good images that the thresholds may reject")
+    pixel_false_reject: float | None = _setting(
+        None, "share of good images in which any pixel may be above the threshold of pixels; null: as false_reject"
+    )
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(Settings).items():
@@ -158,6 +161,7 @@ class Settings:
             "bank": self.bank >= 0,
             "smooth": self.smooth >= 0,
             "false_reject": 0 < self.false_reject < 1,
+            "pixel_false_reject": self.pixel_false_reject is None or 0 < self.pixel_false_reject < 1,
         }
         for name, holds in rules.items():
             if not holds:
@@ -167,6 +171,12 @@ class Settings:
     def maps(self) -> tuple[str, ...]:
         """The maps whose sum is the anomaly map."""
         return self._known_maps if self.map == "fused" else (self.map,)
+
+    @property
+    def false_rejects(self) -> dict[str, float]:
+        """The shares of good images that the thresholds of images and of pixels may reject."""
+        pixel = self.false_reject if self.pixel_false_reject is None else self.pixel_false_reject
+        return {"image": self.false_reject, "pixel": pixel}
 
     @property
     def _known_maps(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dssm.cli.info import info
 from dssm.cli.predict import predict
 from dssm.cli.reproduce import reproduce
 from dssm.cli.settings import settings
+from dssm.cli.threshold import threshold
 from dssm.cli.train import train
 from dssm.cli.verify import verify
 from dssm.errors import BackendError, InputError
@@ -27,6 +28,7 @@ def cli() -> None:
 
     \b
       dssm train parts/good --out runs/parts        learn what good parts look like
+      dssm threshold runs/parts --false-reject 0.5%  choose anew what passes
       dssm predict runs/parts parts/new --out out   score images, draw heat maps
       dssm evaluate runs/bottle mvtec/bottle        metrics, where defects are known
       dssm export runs/parts parts.onnx             one file that runs without torch
@@ -34,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (train, evaluate, predict, export, verify, settings, info, bench, reproduce):
+for command in (train, threshold, evaluate, predict, export, verify, settings, info, bench, reproduce):
     cli.add_command(command)
 
 

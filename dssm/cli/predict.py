@@ -12,6 +12,7 @@ from PIL import Image
 
 from dssm import files
 from dssm.cli import options
+from dssm.cli.scores import SCORE_COLUMNS, score_cells
 
 
 @click.command()
@@ -44,7 +45,7 @@ def predict(run: Path, images: str, out: Path, pictures: int, device: str | None
         report(folder / "report.html", detector, title=title, root=root, pictures=pictures) as page,
     ):
         writer = csv.writer(file)
-        writer.writerow(["file", "score", "threshold", "anomalous"])
+        writer.writerow(["file", *SCORE_COLUMNS])
         for path, prediction in zip(paths, detector.stream(paths, progress=True), strict=True):
             image = read(path)
             # The extension stays in the name: a.jpg and a.png may lie side by side.
@@ -56,6 +57,6 @@ def predict(run: Path, images: str, out: Path, pictures: int, device: str | None
                 (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
                 picture.save(drawn, folder / kind / name)
             page.add(prediction, image)
-            writer.writerow([path, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)])
+            writer.writerow([path, *score_cells(prediction)])
             anomalous += prediction.anomalous
     click.echo(f"{anomalous} of {len(paths)} images are anomalous (score above {threshold:.4g}): {out}/report.html")

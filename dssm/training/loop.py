@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +39,14 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a method's network in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate,
     images/s.
 
     Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with
     `resume` the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
+    `on_epoch` gets every row as it is finished.
     Raises Interrupted on Ctrl-C after saving, InputError when the loss is no longer finite.
     """
     network, settings = method.network, method.settings
@@ -74,6 +76,8 @@ def train(
                 state.sums = {}
                 if folder is not None:
                     _write_log(folder / LOG, state.history)
+                if on_epoch is not None:
+                    on_epoch(state.history[-1])
             due = time.monotonic() - saved >= settings.checkpoint
             if folder is not None and (due or stop.is_set()):
                 checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state, trainer.run)
