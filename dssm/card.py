@@ -46,7 +46,7 @@ of good images ({typical_image:.6g} of scores, {typical_pixel:.6g} of maps).
 ## Limits
 
 The model knows the part, the camera and the light that it was trained on. Anything else may score high, and a defect
-that is smaller than a pixel at {height}x{width}, the size that the network sees, cannot be found.
+that is smaller than a pixel at {size} cannot be found.
 
 ## Settings
 
@@ -74,8 +74,7 @@ def model_card(facts: Mapping[str, Any], measured: str | None = None) -> str:
         typical_image=facts["good"]["typical_image"],
         typical_pixel=facts["good"]["typical_pixel"],
         measured=measured or "Nothing yet; `dssm evaluate` writes its figures here.",
-        height=facts["size"][0],
-        width=facts["size"][1],
+        size=_size(facts["size"]),
         settings=yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=110),
     )
 
@@ -114,3 +113,9 @@ def percent(share: float) -> str:
 def _rates(facts: Mapping[str, Any]) -> dict[str, FalseReject]:
     rates = Settings.from_dict(facts["settings"]).false_rejects
     return GoodScores(**facts["good"]).judge(facts["thresholds"], rates, facts["by_hand"])
+
+
+def _size(size: list[int] | str) -> str:
+    if isinstance(size, str):
+        return "the image's own size"
+    return f"{size[0]}x{size[1]}, the size that images are resized to,"

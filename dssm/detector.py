@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import dssm
-from dssm import bundle, files, methods, picture
+from dssm import bundle, files, methods, picture, tiles
 from dssm.card import model_card
 from dssm.data import (
     Collection,
@@ -27,18 +28,22 @@ from dssm.data import (
     fit_ratio,
     fit_size,
     load_images,
-    load_masks,
     load_textures,
+    load_tiles,
+    read_size,
     resize,
     resolve,
 )
 from dssm.errors import InputError
+from dssm.evaluation import Evaluation, Predictions, Truth
 from dssm.files import CARD, FACTS, SAMPLES, TENSORS
 from dssm.methods import Method
-from dssm.metrics import evaluate_scores
+from dssm.metrics import PixelMetrics, summarize
 from dssm.scores import FalseReject, GoodScores, normalise
 from dssm.scores.threshold import KINDS
+from dssm.scratch import Spool
 from dssm.settings import Settings, preset
+from dssm.tiles import Tiles
 from dssm.training import train
 from dssm.training.precision import autocast
 from dssm.training.samples import sample_sheet
@@ -56,7 +61,7 @@ class Prediction:
     path: Path | None
     score: float
     anomalous: bool  # score above the image threshold
-    map: np.ndarray  # (H, W) float32 at the size the network sees
+    map: np.ndarray  # (H, W) float32 at the size that images are resized to
     mask: np.ndarray  # (H, W) bool: map above the pixel threshold
     thresholds: Mapping[str, float]  # those that decided, and what is typical of good images
 
@@ -69,16 +74,6 @@ class Prediction:
     def normalised_map(self) -> np.ndarray:
         """The map from 0 to 1, the pixel threshold at 0.5: (H, W) float32."""
         return normalise(self.map, self.thresholds["pixel"], self.thresholds["typical_pixel"])
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Metrics of a test set (JSON-ready, see `dssm.metrics.evaluate_scores`) and the predictions behind them."""
-
-    metrics: dict[str, Any]
-    samples: tuple[Sample, ...]
-    predictions: list[Prediction]
-    masks: Sequence[Tensor | None] | None  # truth (H, W) bool at the size of the maps, None where nobody marked it
 
 
 class Detector:
@@ -94,7 +89,8 @@ class Detector:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.device = _device(device)
         self.method: Method | None = None
-        self.size: tuple[int, int] | None = self.settings.size
+        # What images are resized to; None: it depends on those of the training, or images keep their own size.
+        self.size = _fixed(self.settings)
         self.thresholds: dict[str, float] = {}  # of images and pixels, and what is typical of good ones
         self.good: GoodScores | None = None  # what they were chosen from
         self.by_hand: tuple[str, ...] = ()  # which of them were not
@@ -117,7 +113,12 @@ class Detector:
         training goes on from the last checkpoint there. on_epoch: gets every row of the log as it is written.
         Raises InputError for data that cannot be used, `dssm.training.Interrupted` on Ctrl-C.
         """
-        held_out, training = self.hold_out(self._training_images(data, protocol, progress))
+        images = self._training_images(data, protocol)
+        unseen, seen = (_chosen(images, index) for index in self.hold_out(torch.arange(len(images))))
+        held_out = Spool(batch.cpu().numpy() for batch in self._read(unseen))  # a broken image shows before training
+        training = self._samples(seen, "images" if progress else None)
+        if self.tiles is not None:
+            self.data["tiles"] = len(training)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             self.method = method = methods.build(self.settings)
@@ -127,7 +128,7 @@ class Detector:
         with self._inference():
             method.prepare(self._batches(training))
         if method.trains:
-            textures = load_textures(self.settings.textures, self._size(), progress="textures" if progress else None)
+            textures = load_textures(self.settings.textures, self.input_size, progress="textures" if progress else None)
             if folder and (sheet := sample_sheet(method, training, textures)):
                 picture.save(sheet, Path(folder, SAMPLES))
             train(
@@ -141,8 +142,8 @@ class Detector:
             )
         with self._inference():
             method.fit(self._batches(training, "fit" if progress else None))
-            method.calibrate(self._batches(held_out))
-        self._choose(GoodScores.collect(self._scored(held_out)))
+            method.calibrate(self._inputs(map(torch.from_numpy, held_out)))
+        self._choose(GoodScores.collect(self._scored(map(torch.from_numpy, held_out))))
         return self
 
     def choose_thresholds(
@@ -210,27 +211,25 @@ class Detector:
         return list(self.stream(images, progress=progress))
 
     def stream(self, images: Paths | Tensor, *, progress: bool = False) -> Iterator[Prediction]:
-        """`predict`, one image after the other, with the memory of one batch."""
+        """`predict`, one image after the other, with the memory of one batch; of one image, where there are tiles."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
         if isinstance(images, Tensor):
             _check_images(images)
         source = images if isinstance(images, Tensor) else _paths(images)
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
-            for start in range(0, len(source), _BATCH):
-                part = source[start : start + _BATCH]
-                batch = self._tensor(part) if isinstance(part, Tensor) else load_images(part, self._size())
-                for score, maps in self._scored(batch):
-                    for i, (value, heat) in enumerate(zip(score.tolist(), maps.numpy(), strict=True)):
-                        yield Prediction(
-                            path=None if isinstance(part, Tensor) else part[i],
-                            score=value,
-                            anomalous=value > self.thresholds["image"],
-                            map=heat,
-                            mask=heat > self.thresholds["pixel"],
-                            thresholds=self.thresholds,
-                        )
-                        bar.update()
+            place = iter([None] * len(source) if isinstance(source, Tensor) else source)
+            for scores, maps in self._scored(self._read(source)):
+                for value, heat in zip(scores.tolist(), maps.numpy(), strict=True):
+                    yield Prediction(
+                        path=next(place),
+                        score=value,
+                        anomalous=value > self.thresholds["image"],
+                        map=heat,
+                        mask=heat > self.thresholds["pixel"],
+                        thresholds=self.thresholds,
+                    )
+                    bar.update()
 
     def evaluate(
         self, data: str | os.PathLike | Collection, *, protocol: str | None = None, progress: bool = True
@@ -243,15 +242,19 @@ class Detector:
         collection = self.collection(data, protocol)
         if not collection.test:
             raise InputError(f"{collection.name} has no test images; `dssm predict` scores images without truth")
-        predictions = self.predict([sample.path for sample in collection.test], progress=progress)
-        masks = self._truth(collection.test) if collection.has_masks else None
-        metrics = evaluate_scores(
-            [prediction.score for prediction in predictions],
-            [sample.kind for sample in collection.test],
-            [prediction.map for prediction in predictions] if masks is not None else None,
-            masks,
-        )
-        metrics |= self._verdicts(collection.test, predictions, metrics["f1_threshold"])
+        predictions, scores, verdicts = Predictions(), [], []
+        masks = Truth(collection.test, self.size) if collection.has_masks else None
+        pixels: dict[str, PixelMetrics] = defaultdict(PixelMetrics)
+        stream = self.stream([sample.path for sample in collection.test], progress=progress)
+        for i, (sample, prediction) in enumerate(zip(collection.test, stream, strict=True)):
+            predictions.append(prediction)
+            scores.append(prediction.score)
+            verdicts.append(prediction.anomalous)
+            truth = None if masks is None else masks[i]
+            if truth is not None:
+                pixels[sample.kind].update(prediction.map[None], truth[None])
+        metrics = summarize(scores, [sample.kind for sample in collection.test], None if masks is None else pixels)
+        metrics |= self._verdicts(collection.test, verdicts, metrics["f1_threshold"])
         return Evaluation(metrics, collection.test, predictions, masks)
 
     def save(self, folder: str | Path) -> None:
@@ -261,7 +264,7 @@ class Detector:
         facts = {
             "dssm": dssm.__version__,
             "torch": torch.__version__,
-            "size": list(self._size()),
+            "size": list(self.size) if self.size else "native",
             **self.decisions(),
             "data": self.data,
         }
@@ -287,7 +290,7 @@ class Detector:
         bundle.check_keys(facts["thresholds"], KINDS, place, "threshold")
         bundle.check_keys(facts["good"], GoodScores.__dataclass_fields__, place, "scores of good images")
         detector = cls(Settings.from_dict(facts["settings"]), device=device)
-        detector.size = detector.settings.replace(size=facts["size"]).size  # checked as the setting is
+        detector.size = _fixed(detector.settings.replace(size=facts["size"]))  # checked as the setting is
         detector.good, detector.by_hand = GoodScores(**facts["good"]), tuple(facts["by_hand"])
         detector.thresholds, detector.data = facts["thresholds"] | detector.good.typical, facts["data"]
         detector.method = methods.build(detector.settings)
@@ -309,15 +312,33 @@ class Detector:
     def _discover(self, data: str | os.PathLike, protocol: str | None) -> Collection:
         return discover(os.fspath(data), protocol=protocol, seed=self.settings.seed)
 
-    def _training_images(self, data: Paths | Collection | Tensor, protocol: str | None, progress: bool) -> Tensor:
-        """All good images at the size the network sees; remembers where they came from."""
-        self.size, self.data = self.settings.size, {}
+    @property
+    def tiles(self) -> Tiles | None:
+        """How images are cut, if they are; a tile is never larger than what all images are resized to."""
+        tile = self.settings.tile
+        if tile is None:
+            return None
+        height, width = self.size or tile
+        return Tiles((min(tile[0], height), min(tile[1], width)), self.settings.overlap)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what the network sees: of a tile, or of the whole image."""
+        if self.tiles is not None:
+            return self.tiles.size
+        assert self.size is not None
+        return self.size
+
+    def _training_images(self, data: Paths | Collection | Tensor, protocol: str | None) -> Tensor | list[Path]:
+        """All good images; remembers where they came from, and chooses the size that they are resized to."""
+        self.size, self.data = _fixed(self.settings), {}
         if isinstance(data, Tensor):
             _check_images(data)
             self.data = {"name": "tensor", "images": len(data)}
             self._check_count()
-            self.size = self.size or fit_ratio(data.shape[-1] / data.shape[-2], self.settings.pixels)
-            return self._tensor(data)
+            if self.settings.size is None:
+                self.size = fit_ratio(data.shape[-1] / data.shape[-2], self.settings.pixels)
+            return data
         if isinstance(data, (str, os.PathLike)):
             collection = self._discover(data, protocol)
             self.data = {"path": resolve(os.fspath(data))}
@@ -329,19 +350,16 @@ class Detector:
         self.data |= {"images": len(collection.train)}
         self._check_count()
         paths = [sample.path for sample in collection.train]
-        self.size = self.size or fit_size(paths, self.settings.pixels)
-        return load_images(paths, self.size, progress="images" if progress else None)
+        if self.settings.size is None:
+            self.size = fit_size(paths, self.settings.pixels)
+        return paths
 
     def _verdicts(
-        self, samples: Sequence[Sample], predictions: Sequence[Prediction], best: float | None
+        self, samples: Sequence[Sample], anomalous: Sequence[bool], best: float | None
     ) -> dict[str, float | None]:
         """What the image threshold decides of a test set, and where on the scale from 0 to 1 F1 would be highest."""
         good, bad = (
-            [
-                prediction.anomalous
-                for sample, prediction in zip(samples, predictions, strict=True)
-                if sample.good == wanted
-            ]
+            [verdict for sample, verdict in zip(samples, anomalous, strict=True) if sample.good == wanted]
             for wanted in (True, False)
         )
         threshold, typical = self.thresholds["image"], self.thresholds["typical_image"]
@@ -369,11 +387,6 @@ class Detector:
         if count < LEAST_IMAGES:
             raise InputError(f"{name}: {count} good images are too few; give at least {LEAST_IMAGES}")
 
-    def _truth(self, samples: Sequence[Sample]) -> Sequence[Tensor | None]:
-        known = [sample for sample in samples if sample.has_truth]
-        masks = iter(load_masks(known, self._size()))
-        return [next(masks) if sample.has_truth else None for sample in samples]
-
     def hold_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(held out, training): a random share of the images, at least two, for the thresholds."""
         generator = torch.Generator().manual_seed(self.settings.seed)
@@ -381,17 +394,42 @@ class Detector:
         count = max(2, round(self.settings.holdout * len(images)))
         return images[order[:count].sort().values], images[order[count:].sort().values]
 
+    def _read(self, images: Tensor | Sequence[Path]) -> Iterator[Tensor]:
+        """Images (B, 3, H, W) uint8 in batches; one by one where there are tiles."""
+        step = _BATCH if self.tiles is None else 1
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            if isinstance(part, Tensor):
+                yield self._tensor(part)
+            else:
+                yield load_images(part, self.size or read_size(part[0])[::-1])
+
+    def _samples(self, images: Tensor | list[Path], label: str | None) -> Tensor:
+        """All that the network sees of images, uint8 (N, 3, h, w)."""
+        if isinstance(images, Tensor):
+            whole = self._tensor(images)
+            return whole if self.tiles is None else self.tiles.cut(whole)
+        if self.tiles is None:
+            return load_images(images, self.input_size, progress=label)
+        return load_tiles(images, self.size, self.tiles, progress=label)
+
+    def _inputs(self, images: Iterable[Tensor]) -> Iterator[Tensor]:
+        """What the network sees of images, batch by batch."""
+        for batch in images:
+            yield from self._batches(batch if self.tiles is None else self.tiles.cut(batch))
+
     def _tensor(self, images: Tensor) -> Tensor:
-        """uint8 at the size the network sees."""
+        """uint8, resized as files are."""
         if images.dtype != torch.uint8:
             if not torch.isfinite(images).all():
                 raise InputError("images hold NaN or infinite values")
             images = images.float().clamp(0, 255).round().to(torch.uint8)
-        if tuple(images.shape[2:]) == self._size():
+        if self.size in (None, tuple(images.shape[2:])):
             return images
-        resized = torch.empty(len(images), 3, *self._size(), dtype=torch.uint8)
+        assert self.size is not None
+        resized = torch.empty(len(images), 3, *self.size, dtype=torch.uint8)
         for i, pixels in enumerate(images.permute(0, 2, 3, 1).cpu().numpy()):
-            resized.numpy()[i] = resize(Image.fromarray(pixels), self._size())
+            resized.numpy()[i] = resize(Image.fromarray(pixels), self.size)
         return resized
 
     def _batches(self, images: Tensor, label: str | None = None) -> Iterator[Tensor]:
@@ -399,20 +437,25 @@ class Detector:
         for start in tqdm(starts, desc=label, disable=label is None):
             yield images[start : start + _BATCH].to(self.device)
 
-    def _scored(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Scores and maps on the CPU, a batch at a time."""
+    def _scored(self, images: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scores and maps of batches of images, on the CPU."""
         assert self.method is not None
-        for batch in self._batches(images):
+        for batch in images:
             with self._inference():
-                scores, maps = self.method.score(batch)
+                scores, maps = tiles.score(self.method, batch.to(self.device), self.tiles, at_once=_BATCH)
             yield scores.float().cpu(), maps.float().cpu()
 
     def _inference(self) -> torch.autocast:
         return autocast(self.device, self.settings.precision)
 
-    def _size(self) -> tuple[int, int]:
-        assert self.size is not None
-        return self.size
+
+def _chosen(images: Tensor | list[Path], index: Tensor) -> Tensor | list[Path]:
+    return images[index.to(images.device)] if isinstance(images, Tensor) else [images[i] for i in index.tolist()]
+
+
+def _fixed(settings: Settings) -> tuple[int, int] | None:
+    """The one size of all images, if the settings name it."""
+    return None if isinstance(settings.size, str) else settings.size
 
 
 def _device(device: str | torch.device | None) -> torch.device:

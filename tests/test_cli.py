@@ -212,6 +212,8 @@ class TestBadInput:
         ("options", "word"),
         [
             (["--size", "100"], "multiples of 32"),
+            (["--tile", "100"], "multiples of 32"),
+            (["--size", "native"], "set tile too"),
             (["--set", "mask=sponge"], "mask"),
             (["--set", "nonsense"], "KEY=VALUE"),
             (["--set", "rate=["], "--set rate=["),

@@ -86,6 +86,7 @@ def test_both_say_the_same(saved: Path, model: Path, pictures: Path) -> None:
         {"image_score": "projector", "map": "mahalanobis", "smooth": 0.0},
         {"image_score": "map", "map": "segmentation", "map_stages": (2, 4), "size": (64, 96)},
         {"image_score": "fused", "bank": 50},
+        {"tile": (32, 64), "overlap": 0.5, "map": "mahalanobis", "segment": False},
     ],
 )
 def test_every_kind_of_score_and_map(changes: dict, tiny: Settings, good_folder: Path, tmp_path: Path) -> None:
@@ -94,6 +95,13 @@ def test_every_kind_of_score_and_map(changes: dict, tiny: Settings, good_folder:
     parity = verify(tmp_path, tmp_path / "model.onnx", good_folder, progress=False)
     assert parity.holds
     assert max(parity.score, parity.map) < 1e-4
+
+
+def test_images_of_their_own_size_are_refused(tiny: Settings, good_folder: Path, tmp_path: Path) -> None:
+    settings = tiny.replace(size="native", tile=(64, 64), epochs=0)
+    Detector(settings, device="cpu").fit(good_folder, progress=False).save(tmp_path)
+    with pytest.raises(InputError, match="train with --size HEIGHTxWIDTH"):
+        export(tmp_path, tmp_path / "model.onnx")
 
 
 def test_normalised_scores_are_those_of_the_detector(saved: Path, model: Path, pictures: Path) -> None:

@@ -30,7 +30,12 @@ SOURCE = ("data", "protocol", "licence")  # what a config file holds beside sett
     "--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml."
 )
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
-@click.option("--size", help="What the network sees: 256, 192x448 (height x width), or auto to keep the aspect ratio.")
+@click.option(
+    "--size",
+    help="What images are resized to: 256, 192x448 (height x width), auto to keep the aspect ratio, or native, with "
+    "--tile, to keep every pixel.",
+)
+@click.option("--tile", help="Cut images into overlapping tiles of this size, such as 256; the network sees those.")
 @click.option("--epochs", type=int, help="Passes over the good images.")
 @click.option("--batch", type=int, help="Images per step.")
 @click.option("--seed", type=int, help="Fixes everything random; for BSData it also picks the split or fold.")
@@ -127,7 +132,9 @@ def _fit(
     detector.data["licence"] = source["licence"]
     detector.save(run)
     (run / CHECKPOINT).unlink(missing_ok=True)
-    click.echo(f"trained on {detector.data['images']} good images at {'x'.join(map(str, detector.size or ()))}: {run}")
+    cut = f", cut into {detector.data['tiles']} tiles of" if detector.tiles else " at"
+    size = "x".join(map(str, detector.input_size))
+    click.echo(f"trained on {detector.data['images']} good images{cut} {size}: {run}")
     click.echo(rates_table(detector.false_rejects()))
 
 
@@ -152,16 +159,18 @@ def _given(
         except yaml.YAMLError as error:
             raise InputError(f"--set {change}: {str(error).splitlines()[0]}") from error
     given |= {key: value for key, value in options.items() if value is not None}
-    if isinstance(given.get("size"), (str, int)):
-        given["size"] = _size(str(given["size"]))
+    for key in ("size", "tile"):
+        if isinstance(given.get(key), (str, int)):
+            given[key] = _size(str(given[key]))
     extra = {**source, "preset": name}
     return given | {key: value for key, value in extra.items() if value is not None}
 
 
-def _size(text: str) -> list[int] | None:
+def _size(text: str) -> list[int] | str | None:
     from dssm.data import parse_size
 
-    return None if text == "auto" else list(parse_size(text))
+    words = {"auto": None, "native": "native"}
+    return words[text] if text in words else list(parse_size(text))
 
 
 def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:

@@ -16,11 +16,12 @@ from onnxscript import optimizer, rewriter
 from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule
 from torch import Tensor, nn
 
-from dssm import backends, ops
+from dssm import backends, ops, tiles
 from dssm.data.image import HALF
 from dssm.errors import InputError
 from dssm.methods import Method
 from dssm.scores.normalise import spread
+from dssm.tiles import Tiles
 
 OPSET = 18  # the first whose Resize filters before it reduces
 _FUSIONS = (fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule)
@@ -30,27 +31,30 @@ _ANY = 2**31  # how large a constant may be to be worked out beforehand: as larg
 class _Scoring(nn.Module):
     """What a method says of the first image of a batch."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, cut: Tiles | None) -> None:
         super().__init__()
         self.network = method.network
-        self.method = method
+        self.method, self.tiles = method, cut
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        scores, maps = self.method.score(images)
+        scores, maps = tiles.score(self.method, images, self.tiles)
         return scores[0].float(), maps[0].float()
 
 
 @torch.no_grad()
-def trace(method: Method, size: tuple[int, int]) -> onnx.ModelProto:
+def trace(method: Method, size: tuple[int, int], cut: Tiles | None = None) -> onnx.ModelProto:
     """`method.score` as a graph: images (1, 3, H, W) uint8 of `size` -> score () and map (H, W), float32.
 
-    The ops of this package become the plain operators that their references are made of, and batch normalisation
-    becomes part of the convolution before it. Raises InputError for a method that no graph can hold.
+    Where images are cut into tiles, those are one batch of the graph. The ops of this package become the plain
+    operators that their references are made of, and batch normalisation becomes part of the convolution before it.
+    Raises InputError for a method that no graph can hold.
     """
     example = torch.zeros(1, 3, *size, dtype=torch.uint8)
     try:
         with _quiet():
-            program = torch.export.export(_Scoring(method).eval(), (example,)).run_decompositions(_decompositions())
+            program = torch.export.export(_Scoring(method, cut).eval(), (example,)).run_decompositions(
+                _decompositions()
+            )
             exported = torch.onnx.export(
                 program,
                 input_names=["images"],

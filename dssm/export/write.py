@@ -47,10 +47,14 @@ def export(run: str | Path, path: str | Path, *, int8: bool = False, data: str |
         raise InputError(f"{path}: the name of the model must end in .onnx")
     detector = Detector.load(run, device="cpu")
     assert detector.method is not None
-    assert detector.size is not None
+    if detector.size is None:
+        raise InputError(
+            f"{run} takes images at their own size, and an ONNX model resizes them to one: train with --size "
+            "HEIGHTxWIDTH instead of native"
+        )
     _check_size(path, detector.method)
     good = _good_images(detector, run, data) if int8 else None
-    core, thresholds = trace(detector.method, detector.size), detector.thresholds
+    core, thresholds = trace(detector.method, detector.size, detector.tiles), detector.thresholds
     if good is not None:
         held_out, training = good
         core = quantize(core, training[:: -(-len(training) // _CALIBRATION)])

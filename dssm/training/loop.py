@@ -96,7 +96,11 @@ class _Trainer:
         self.settings = settings = method.settings
         self.good = min(max(settings.batch // method.views, 1), len(images))
         self.steps_per_epoch = len(images) // self.good
-        epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
+        epochs = settings.epochs
+        if epochs is None:
+            # Of more images than `samples` the one epoch shows that many, drawn at random.
+            self.steps_per_epoch = min(self.steps_per_epoch, math.ceil(settings.samples / self.good))
+            epochs = math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
         self.optimizer = _optimizer(method.network, settings)
         self.run = {**settings.as_dict(), "images": len(images), "textures": len(textures)}
