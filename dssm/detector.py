@@ -41,7 +41,7 @@ from dssm.training import train
 from dssm.training.precision import autocast
 
 LEAST_IMAGES = 10  # good images below which neither a Gaussian nor a threshold means anything
-_BATCH = 16
+BATCH = 16  # images at a time where nobody says otherwise
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
@@ -124,14 +124,15 @@ class Detector:
         self.thresholds = choose_thresholds(self._scored(held_out), self.settings.false_reject)
         return self
 
-    def predict(self, images: Paths | Tensor, *, progress: bool = False) -> list[Prediction]:
+    def predict(self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False) -> list[Prediction]:
         """Score images: a file, a folder, a glob pattern, paths, or a tensor (N, 3, h, w) uint8 or floating in 0..255.
 
+        They pass through the network `batch` at a time. Many threads may call this at once, on one detector.
         Raises InputError for what cannot be read and for values that are not finite.
         """
-        return list(self.stream(images, progress=progress))
+        return list(self.stream(images, batch=batch, progress=progress))
 
-    def stream(self, images: Paths | Tensor, *, progress: bool = False) -> Iterator[Prediction]:
+    def stream(self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False) -> Iterator[Prediction]:
         """`predict`, one image after the other, with the memory of one batch."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
@@ -139,10 +140,10 @@ class Detector:
             _check_images(images)
         source = images if isinstance(images, Tensor) else _paths(images)
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
-            for start in range(0, len(source), _BATCH):
-                part = source[start : start + _BATCH]
-                batch = self._tensor(part) if isinstance(part, Tensor) else load_images(part, self._size())
-                for score, maps in self._scored(batch):
+            for start in range(0, len(source), batch):
+                part = source[start : start + batch]
+                pixels = self._tensor(part) if isinstance(part, Tensor) else load_images(part, self._size())
+                for score, maps in self._scored(pixels, batch):
                     for i, (value, heat) in enumerate(zip(score.tolist(), maps.numpy(), strict=True)):
                         yield Prediction(
                             path=None if isinstance(part, Tensor) else part[i],
@@ -271,15 +272,15 @@ class Detector:
             resized.numpy()[i] = resize(Image.fromarray(pixels), self._size())
         return resized
 
-    def _batches(self, images: Tensor, label: str | None = None) -> Iterator[Tensor]:
-        starts: Iterable[int] = range(0, len(images), _BATCH)
+    def _batches(self, images: Tensor, label: str | None = None, size: int = BATCH) -> Iterator[Tensor]:
+        starts: Iterable[int] = range(0, len(images), size)
         for start in tqdm(starts, desc=label, disable=label is None):
-            yield images[start : start + _BATCH].to(self.device)
+            yield images[start : start + size].to(self.device)
 
-    def _scored(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _scored(self, images: Tensor, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
         """Scores and maps on the CPU, a batch at a time."""
         assert self.method is not None
-        for batch in self._batches(images):
+        for batch in self._batches(images, size=size):
             with self._inference():
                 scores, maps = self.method.score(batch)
             yield scores.float().cpu(), maps.float().cpu()
