@@ -38,7 +38,7 @@ from dssm.metrics import evaluate_scores
 from dssm.scores import choose_thresholds
 from dssm.settings import Settings, preset
 from dssm.training import train
-from dssm.training.precision import autocast
+from dssm.training.precision import autocast, uses_bfloat16
 
 LEAST_IMAGES = 10  # good images below which neither a Gaussian nor a threshold means anything
 BATCH = 16  # images at a time where nobody says otherwise
@@ -80,6 +80,7 @@ class Detector:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.device = _device(device)
         self.method: Method | None = None
+        self._scoring: Method | None = None  # its copy that is made for scoring
         self.size: tuple[int, int] | None = self.settings.size
         self.thresholds: dict[str, float] = {}
         self.data: dict[str, Any] = {}
@@ -121,6 +122,7 @@ class Detector:
         with self._inference():
             method.fit(self._batches(training, "fit" if progress else None))
             method.calibrate(self._batches(held_out))
+        self._prepare_scoring(method)
         self.thresholds = choose_thresholds(self._scored(held_out), self.settings.false_reject)
         return self
 
@@ -202,6 +204,7 @@ class Detector:
         detector.thresholds, detector.data = facts["thresholds"], facts["data"]
         detector.method = methods.build(detector.settings)
         detector.method.load_state(values, str(Path(folder, TENSORS)), detector.device)
+        detector._prepare_scoring(detector.method)
         return detector
 
     def collection(self, data: str | os.PathLike | Collection, protocol: str | None = None) -> Collection:
@@ -279,11 +282,15 @@ class Detector:
 
     def _scored(self, images: Tensor, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
         """Scores and maps on the CPU, a batch at a time."""
-        assert self.method is not None
+        assert self._scoring is not None
         for batch in self._batches(images, size=size):
             with self._inference():
-                scores, maps = self.method.score(batch)
+                scores, maps = self._scoring.score(batch)
             yield scores.float().cpu(), maps.float().cpu()
+
+    def _prepare_scoring(self, method: Method) -> None:
+        half = uses_bfloat16(self.device, self.settings.precision)
+        self._scoring = method.for_scoring(torch.bfloat16 if half else torch.float32)
 
     def _inference(self) -> torch.autocast:
         return autocast(self.device, self.settings.precision)
