@@ -46,11 +46,11 @@ from dssm.scratch import Spool
 from dssm.settings import Settings, preset
 from dssm.tiles import Tiles
 from dssm.training import train
-from dssm.training.precision import autocast
+from dssm.training.precision import autocast, uses_bfloat16
 from dssm.training.samples import sample_sheet
 
 LEAST_IMAGES = 10  # good images below which neither a Gaussian nor a threshold means anything
-_BATCH = 16
+BATCH = 16  # images at a time where nobody says otherwise
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
@@ -90,6 +90,7 @@ class Detector:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.device = _device(device)
         self.method: Method | None = None
+        self._scoring: Method | None = None  # its copy that is made for scoring
         # What images are resized to; None: it depends on those of the training, or images keep their own size.
         self.size = _fixed(self.settings)
         self.thresholds: dict[str, float] = {}  # of images and pixels, and what is typical of good ones
@@ -144,6 +145,7 @@ class Detector:
         with self._inference():
             method.fit(self._batches(training, "fit" if progress else None))
             method.calibrate(self._inputs(map(torch.from_numpy, held_out)))
+        self._prepare_scoring(method)
         self._choose(GoodScores.collect(self._scored(map(torch.from_numpy, held_out))))
         return self
 
@@ -204,14 +206,17 @@ class Detector:
         self.good, self.by_hand = good, tuple(by_hand)
         self.thresholds = good.thresholds(self.settings.false_rejects) | by_hand | good.typical
 
-    def predict(self, images: Paths | Tensor, *, progress: bool = False) -> list[Prediction]:
+    def predict(self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False) -> list[Prediction]:
         """Score images: a file, a folder, a glob pattern, paths, or a tensor (N, 3, h, w) uint8 or floating in 0..255.
 
+        They pass through the network `batch` at a time. Many threads may call this at once, on one detector.
         Raises InputError for what cannot be read and for values that are not finite.
         """
-        return list(self.stream(images, progress=progress))
+        return list(self.stream(images, batch=batch, progress=progress))
 
-    def stream(self, images: Paths | Tensor, *, progress: bool = False) -> Generator[Prediction, None, None]:
+    def stream(
+        self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False
+    ) -> Generator[Prediction, None, None]:
         """`predict`, one image after the other, with the memory of one batch; of one image, where there are tiles."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
@@ -220,7 +225,7 @@ class Detector:
         source = images if isinstance(images, Tensor) else _paths(images)
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
             place = iter([None] * len(source) if isinstance(source, Tensor) else source)
-            for scores, maps in self._scored(self._read(source)):
+            for scores, maps in self._scored(self._read(source, batch), batch):
                 for value, heat in zip(scores.tolist(), maps.numpy(), strict=True):
                     yield Prediction(
                         path=next(place),
@@ -297,6 +302,7 @@ class Detector:
         detector.thresholds, detector.data = facts["thresholds"] | detector.good.typical, facts["data"]
         detector.method = methods.build(detector.settings)
         detector.method.load_state(values, str(Path(folder, TENSORS)), detector.device)
+        detector._prepare_scoring(detector.method)
         return detector
 
     def collection(self, data: str | os.PathLike | Collection, protocol: str | None = None) -> Collection:
@@ -396,9 +402,9 @@ class Detector:
         count = max(2, round(self.settings.holdout * len(images)))
         return images[order[:count].sort().values], images[order[count:].sort().values]
 
-    def _read(self, images: Tensor | Sequence[Path]) -> Iterator[Tensor]:
+    def _read(self, images: Tensor | Sequence[Path], batch: int = BATCH) -> Iterator[Tensor]:
         """Images (B, 3, H, W) uint8 in batches; one by one where there are tiles."""
-        step = _BATCH if self.tiles is None else 1
+        step = batch if self.tiles is None else 1
         for start in range(0, len(images), step):
             part = images[start : start + step]
             if isinstance(part, Tensor):
@@ -435,17 +441,21 @@ class Detector:
         return resized
 
     def _batches(self, images: Tensor, label: str | None = None) -> Iterator[Tensor]:
-        starts: Iterable[int] = range(0, len(images), _BATCH)
+        starts: Iterable[int] = range(0, len(images), BATCH)
         for start in tqdm(starts, desc=label, disable=label is None):
-            yield images[start : start + _BATCH].to(self.device)
+            yield images[start : start + BATCH].to(self.device)
 
-    def _scored(self, images: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Scores and maps of batches of images, on the CPU."""
-        assert self.method is not None
+    def _scored(self, images: Iterable[Tensor], at_once: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scores and maps of batches of images, on the CPU; the network sees at most so many tiles at once."""
+        assert self._scoring is not None
         for batch in images:
             with self._inference():
-                scores, maps = tiles.score(self.method, batch.to(self.device), self.tiles, at_once=_BATCH)
+                scores, maps = tiles.score(self._scoring, batch.to(self.device), self.tiles, at_once=at_once)
             yield scores.float().cpu(), maps.float().cpu()
+
+    def _prepare_scoring(self, method: Method) -> None:
+        half = uses_bfloat16(self.device, self.settings.precision)
+        self._scoring = method.for_scoring(torch.bfloat16 if half else torch.float32)
 
     def _inference(self) -> torch.autocast:
         return autocast(self.device, self.settings.precision)

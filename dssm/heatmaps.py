@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -23,6 +25,16 @@ def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Imag
 def mask(detector: Detector, image: Image.Image, prediction: Prediction) -> np.ndarray:
     """(h, w) bool at the image's size: the map above the pixel threshold."""
     return resized(prediction.map, image.size) > detector.thresholds["pixel"]
+
+
+def write_maps(folder: Path, name: Path, detector: Detector, image: Image.Image, prediction: Prediction) -> None:
+    """heatmaps/NAME.png and masks/NAME.png below `folder`, at the image's size; `name` keeps its extension, for a.jpg
+    and a.png may lie side by side."""
+    for kind, drawn in (
+        ("heatmaps", heat(detector, image, prediction)),
+        ("masks", Image.fromarray(mask(detector, image, prediction))),
+    ):
+        picture.save(drawn, folder / kind / name.with_name(name.name + ".png"))
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from dssm import bundle
 from dssm.errors import InputError
 from dssm.model.backbone import Backbone
+from dssm.model.inference import for_inference
 from dssm.model.weights import load_weights
 from dssm.settings import Settings
 
@@ -66,6 +68,12 @@ class Method(ABC):
     @abstractmethod
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) float32 of a batch; larger is more anomalous."""
+
+    def for_scoring(self, dtype: torch.dtype = torch.float32) -> Method:
+        """A copy that only `score` may be asked of, and faster (see `dssm.model.inference`); to be made after `fit`."""
+        scoring = copy(self)
+        scoring.network = for_inference(self.network, dtype)
+        return scoring
 
     @property
     def views(self) -> int:

@@ -81,7 +81,8 @@ class Page:
         self._file.write(f'<script type="application/json" id="facts">{_json(everything)}</script>\n')
 
     def _name(self, path: Path) -> str:
-        return (path.relative_to(self._root) if path.is_relative_to(self._root) else path).as_posix()
+        place, root = Path(os.path.abspath(path)), Path(os.path.abspath(self._root))
+        return (place.relative_to(root) if place.is_relative_to(root) else path).as_posix()
 
 
 @contextmanager

@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import csv
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from tqdm import tqdm
 from dssm.errors import InputError
 from dssm.files import CHECKPOINT, LOG, atomic
 from dssm.settings import Settings
+from dssm.stop import stop_signal
 from dssm.training import checkpoint
 from dssm.training.checkpoint import Progress
 
@@ -57,7 +55,7 @@ def train(
     saved = time.monotonic()
     network.train()
     with (
-        _stop_signal() as stop,
+        stop_signal() as stop,
         torch.random.fork_rng(devices=[images.device] if images.is_cuda else []),
         tqdm(total=trainer.steps, initial=state.step, desc="train", unit="step", disable=not progress) as bar,
     ):
@@ -178,24 +176,3 @@ def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a step is never cut in two. A second Ctrl-C stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may take signals
-        return
-
-    def on_signal(*_: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
