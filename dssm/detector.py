@@ -174,12 +174,11 @@ class Detector:
         for name, value in by_hand.items():
             if not math.isfinite(value):
                 raise InputError(f"the threshold {name} must be finite, not {value}")
-        kept = {name: self.thresholds[name] for name in self.by_hand}
+        settings, kept = self.settings, {name: self.thresholds[name] for name in self.by_hand}
         if false_reject is not None:
-            self.settings = self.settings.replace(false_reject=false_reject, pixel_false_reject=pixel_false_reject)
-            kept = {}
+            settings, kept = settings.replace(false_reject=false_reject, pixel_false_reject=pixel_false_reject), {}
         elif pixel_false_reject is not None:
-            self.settings = self.settings.replace(pixel_false_reject=pixel_false_reject)
+            settings = settings.replace(pixel_false_reject=pixel_false_reject)
             kept.pop("pixel", None)
         scores = self.good
         if good is not None:
@@ -187,6 +186,7 @@ class Detector:
                 self._check_unseen(_paths(good))
             found = self.stream(good, progress=progress)
             scores = GoodScores.collect((torch.tensor([p.score]), torch.from_numpy(p.map)[None]) for p in found)
+        self.settings = settings
         self._choose(scores, kept | by_hand)
         return self.false_rejects()
 
@@ -223,6 +223,7 @@ class Detector:
         if isinstance(images, Tensor):
             _check_images(images)
         source = images if isinstance(images, Tensor) else _paths(images)
+        thresholds = self.thresholds  # those of now, should another thread choose anew
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
             place = iter([None] * len(source) if isinstance(source, Tensor) else source)
             for scores, maps in self._scored(self._read(source, batch), batch):
@@ -230,10 +231,10 @@ class Detector:
                     yield Prediction(
                         path=next(place),
                         score=value,
-                        anomalous=value > self.thresholds["image"],
+                        anomalous=value > thresholds["image"],
                         map=heat,
-                        mask=heat > self.thresholds["pixel"],
-                        thresholds=self.thresholds,
+                        mask=heat > thresholds["pixel"],
+                        thresholds=thresholds,
                     )
                     bar.update()
 
