@@ -14,6 +14,7 @@ import click
 
 from dssm import files
 from dssm.cli import options
+from dssm.cli.scores import SCORE_COLUMNS, score_cells
 from dssm.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _score(
         tqdm(total=len(paths), desc="predict", unit="image") as bar,
     ):
         writer = csv.writer(file)
-        writer.writerow(["file", "score", "threshold", "anomalous"])
+        writer.writerow(["file", *SCORE_COLUMNS])
         for start in range(0, len(paths), batch):
             part = paths[start : start + batch]
             began = time.perf_counter()
@@ -97,7 +98,7 @@ def _score(
                 if options.draws(maps, prediction):
                     write_maps(folder, place.relative_to(root), detector, image, prediction)
                 page.add(prediction, image)
-                writer.writerow([path, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)])
+                writer.writerow([path, *score_cells(prediction)])
                 anomalous += prediction.anomalous
                 bar.update()
     click.echo(f"{anomalous} of {len(paths)} images are anomalous (score above {threshold:.4g}): {out}/report.html")

@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dssm.cli import options
+from dssm.cli.scores import SCORE_COLUMNS, score_cells
 from dssm.data import read
 from dssm.data.listing import SUFFIXES, is_image
 from dssm.detector import Detector, Prediction
@@ -22,7 +23,7 @@ from dssm.stop import stop_signal
 from dssm.watch import File, Stamp, Watch
 
 TABLE = "scores.csv"
-HEADER = ("file", "score", "threshold", "anomalous", "modified", "bytes", "error")
+HEADER = ("file", *SCORE_COLUMNS, "modified", "bytes", "error")
 PAUSE = 0.2  # seconds between two looks
 PATIENCE = 5.0  # seconds for which a file that cannot be read may still be in the making
 
@@ -108,14 +109,12 @@ class Line:
             return []  # one was taken away after it had been read
 
     def _keep(self, file: File, image: Image.Image, prediction: Prediction) -> None:
-        threshold = self.detector.thresholds["image"]
-        verdict = (f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous))
         name = file.path.relative_to(self.folder)
         try:
             if options.draws(self.maps, prediction):
                 write_maps(self.results.path.parent, name, self.detector, image, prediction)
             # Last, so that an image in the table has its pictures.
-            self.results.append([file.path, *verdict, *file.stamp.text(), ""])
+            self.results.append([file.path, *score_cells(prediction), *file.stamp.text(), ""])
         except InputError as error:
             raise InputError(f"{error}; once that is mended, the same command goes on from here") from error
         self._watch.take(file)
@@ -123,7 +122,7 @@ class Line:
         self.anomalous += prediction.anomalous
 
     def _refuse(self, file: File, error: InputError) -> None:
-        self.results.append([file.path, "", "", "", *file.stamp.text(), error])
+        self.results.append([file.path, *("" for _ in SCORE_COLUMNS), *file.stamp.text(), error])
         self._watch.take(file)
         self.refused += 1
 

@@ -53,6 +53,12 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not train")
 
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:  # noqa: ARG002
+        """What `losses` makes of the same arguments, for people: the good images (n, 3, h, w) uint8, the same with
+        something pasted in, and where (n, h, w) bool; None where nothing is pasted.
+        """
+        return None
+
     def fit(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, where the network itself scores there is nothing
         """Learn, in one pass over the good images, what scores are measured against."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,14 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a method's network in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate,
     images/s.
 
     Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with
     `resume` the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
+    `on_epoch` gets every row as it is finished.
     Raises Interrupted on Ctrl-C after saving, InputError when the loss is no longer finite.
     """
     network, settings = method.network, method.settings
@@ -71,6 +74,8 @@ def train(
                 state.sums = {}
                 if folder is not None:
                     _write_log(folder / LOG, state.history)
+                if on_epoch is not None:
+                    on_epoch(state.history[-1])
             due = time.monotonic() - saved >= settings.checkpoint
             if folder is not None and (due or stop.is_set()):
                 checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state, trainer.run)
@@ -89,7 +94,11 @@ class _Trainer:
         self.settings = settings = method.settings
         self.good = min(max(settings.batch // method.views, 1), len(images))
         self.steps_per_epoch = len(images) // self.good
-        epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
+        epochs = settings.epochs
+        if epochs is None:
+            # Of more images than `samples` the one epoch shows that many, drawn at random.
+            self.steps_per_epoch = min(self.steps_per_epoch, math.ceil(settings.samples / self.good))
+            epochs = math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
         self.optimizer = _optimizer(method.network, settings)
         self.run = {**settings.as_dict(), "images": len(images), "textures": len(textures)}
