@@ -140,11 +140,11 @@ def markdown(data: Data) -> str:
         "",
         f"Versions: {', '.join(f'{name} {version}' for name, version in data['versions'].items())}.",
         "",
-        "From a batch of uint8 images in memory to scores and maps of their size. All systems of a table take turns, call",
-        "by call; x rival is the median over the turns of the fastest rival's time over theirs. The rivals are PaDiM as",
-        "anomalib publishes it: an eager network in PyTorch, a Gaussian at every position of stage 1, the map blurred by",
-        "a kernel of 33x33, or by two of 33. PaDiM and PatchCore of this package run on its kernels too. `as trained` is",
-        "the network before its normalisation is folded.",
+        "From a batch of uint8 images in memory to scores and maps of their size. All systems of a table take turns,",
+        "call by call; x rival is the median over the turns of the fastest rival's time over theirs. The rivals are",
+        "PaDiM as anomalib publishes it: an eager network in PyTorch, a Gaussian at every position of stage 1, the map",
+        "blurred by a kernel of 33x33, or by two of 33. PaDiM and PatchCore of this package run on its kernels too.",
+        "`as trained` is the network before its normalisation is folded.",
     ]
     for key, rows in _tables(data):
         lines += [

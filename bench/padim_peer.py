@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dssm.model.backbone import Backbone, ResNet18
-from dssm.scores.scorer import gaussian_blur
+from dssm.scores.maps import gaussian_blur
 from dssm.settings import Settings
 
 from .distance_peers import inverse
