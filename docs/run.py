@@ -140,17 +140,17 @@ def lay_out(folder: Path, commands: Path) -> None:
     """
     cells = discover("elpv")
     for place, kind, samples, count in (
-        ("parts/good", "good", cells.train, 48),
+        ("parts/good", "good", cells.train, 30),
         ("parts/new", "certain", cells.test, 6),
         ("parts/new", "good", cells.test, 6),
-        ("tested/train/good", "good", cells.train, 48),
+        ("tested/train/good", "good", cells.train, 30),
         ("tested/test/good", "good", cells.test, 12),
         ("tested/test/broken", "certain", cells.test, 12),
     ):
         (folder / place).mkdir(parents=True, exist_ok=True)
         chosen = [sample.path for sample in samples if sample.kind == kind]
         for path in (chosen[i * len(chosen) // count] for i in range(count)):
-            Image.open(path).resize((128, 128)).save(folder / place / path.name)
+            Image.open(path).resize((64, 64)).save(folder / place / path.name)
     with _inside(folder):
         train = Block(Path("parts"), 0, "bash", "dssm train parts/good --out runs/parts --licence 'CC BY-NC-SA 4.0'")
         _bash(train, commands)
