@@ -16,9 +16,11 @@ from typing import Any, TextIO
 from dssm.errors import InputError
 
 # What a run folder holds while and after it is trained.
-CONFIG, LOG, CHECKPOINT, TENSORS, FACTS, CARD = (
+CONFIG, LOG, BOARD, SAMPLES, CHECKPOINT, TENSORS, FACTS, CARD = (
     "config.yaml",
     "log.csv",
+    "tensorboard",
+    "samples.png",
     "checkpoint.safetensors",
     "model.safetensors",
     "model.json",
@@ -55,8 +57,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     Raises InputError when `path` exists and is not an empty folder, or cannot be written.
     """
     path = Path(path)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{path} exists already; choose a folder that does not")
+    check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -70,6 +71,12 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new(path: Path) -> None:
+    """Raise InputError when `path` exists and is not an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path} exists already; choose a folder that does not")
 
 
 def _umask() -> int:

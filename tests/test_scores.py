@@ -8,11 +8,10 @@ from scipy.ndimage import gaussian_filter
 from sklearn.covariance import OAS, oas
 
 from dssm.errors import InputError
-from dssm.scores import Gaussian, Moments, conformal_threshold
-from dssm.scores.bank import RIDGE, make_bank
+from dssm.scores import Gaussian, Moments
+from dssm.scores.bank import RIDGE, Reservoir, make_bank
 from dssm.scores.calibration import deface, trust
 from dssm.scores.gaussian import oas_shrinkage
-from dssm.scores.neighbors import Reservoir
 from dssm.scores.scorer import Scorer, gaussian_blur
 from dssm.settings import preset
 
@@ -94,17 +93,6 @@ def test_too_few_or_broken_features_are_refused() -> None:
     moments.update(torch.full((2, 3), torch.nan))
     with pytest.raises(InputError, match="not finite"):
         moments.gaussian()
-
-
-def test_threshold_keeps_its_promise() -> None:
-    """Over many draws, a new good score passes the threshold at most as often as promised, and nearly so."""
-    generator = torch.Generator().manual_seed(0)
-    rejected = []
-    for _ in range(2000):
-        scores = torch.randn(100, generator=generator)
-        rejected.append(scores[-1].item() > conformal_threshold(scores[:-1], 0.05))
-    assert 0.03 < np.mean(rejected) <= 0.065
-    assert conformal_threshold(torch.tensor([3.0, 1.0, 2.0]), 0.01) == 3.0
 
 
 @pytest.mark.parametrize("size", [(40, 30), (3, 50), (1, 1)])

@@ -19,6 +19,10 @@ MIN_SIDE = 8
 # Pillow's decoders report a broken file in all these ways.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error,
           Image.DecompressionBombError)  # fmt: skip
+COLOURS = {
+    "1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grey with alpha", "P": "palette", "RGB": "colour",
+    "RGBA": "colour with alpha",
+}  # fmt: skip
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 HALF = np.float32(0.5 + 2**-10)  # added before rounding down: ties go up, whatever the last bits of a sum are
 
@@ -55,6 +59,17 @@ def read_size(path: str | Path) -> tuple[int, int]:
         size = image.size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS else image.size
         _check_size(path, size)
         return size
+
+
+def read_format(path: str | Path) -> tuple[str, int]:
+    """Return what a file stores, read from its header: grey, colour, palette, CMYK ..., and the bits per channel.
+
+    Of 16-bit colour, `read` keeps the high byte. Raises InputError like `read`.
+    """
+    with _opened(path) as image:
+        colours = image.mode.split(";")[0]
+        deep = colours == "I" or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+        return COLOURS.get(colours, colours), 1 if colours == "1" else 16 if deep else 8
 
 
 def read_mask(sample: Sample, size: tuple[int, int]) -> np.ndarray:

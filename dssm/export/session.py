@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from dssm.detector import Prediction
 from dssm.errors import InputError
 
-FORMAT = "1"  # of inputs, outputs and metadata
+FORMAT = "2"  # of inputs, outputs and metadata
 OUTPUTS = ("score", "anomalous", "map", "mask")
 _BROKEN = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, Unsupported)
 
@@ -58,9 +59,11 @@ class Exported:
                 f"{path} has format {found}, written by dssm {version}; this one reads format {FORMAT}: export it again"
             )
 
+        self.thresholds: dict[str, float] = json.loads(self.facts["dssm.thresholds"])
+
     def __call__(self, image: np.ndarray) -> Prediction:
         score, anomalous, heat, mask = self._session.run(OUTPUTS, {"image": image})
-        return Prediction(path=None, score=float(score), anomalous=bool(anomalous), map=heat, mask=mask)
+        return Prediction(None, float(score), bool(anomalous), heat, mask, self.thresholds)
 
 
 def _sentence(error: Exception) -> str:

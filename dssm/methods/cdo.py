@@ -61,6 +61,9 @@ class CDO(Method):
         mask = F.interpolate(mask[:, None].float(), size=maps.shape[2:])[:, 0].bool()
         return {"discrepancy": torch.stack([collaborative(d, mask) for d in maps.unbind(1)]).sum()}
 
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        return images, *spoil(images, index, seed=self.settings.seed)
+
     @torch.no_grad()
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         size = (images.shape[2], images.shape[3])

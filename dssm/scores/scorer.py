@@ -12,10 +12,9 @@ from torch import Tensor
 from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
-from dssm.scores.bank import POOL, Bank, make_bank
+from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
 from dssm.scores.calibration import LEAST, deface, trust
 from dssm.scores.gaussian import Gaussian, Moments
-from dssm.scores.neighbors import Reservoir
 from dssm.settings import Settings
 
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
