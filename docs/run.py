@@ -26,12 +26,14 @@ from PIL import Image
 
 from dssm import files
 from dssm.data import discover
+from dssm.settings import PRESETS
 
 DOCS = Path(__file__).parent
 _FENCE = re.compile(r"```(?:\{code-block\} )?(python|bash)\s*$")
 _CAPTION = re.compile(r":caption: Not run: (.+)$")
-# How-to pages train for one pass over the images, so that all pages run in minutes.
-_SHORT = "from dssm.settings import PRESETS\nfor changes in PRESETS.values(): changes.update(epochs=1)\n"
+# How-to pages train on small images for one pass over them, so that all pages run in minutes.
+SHORT = {"epochs": 1, "pixels": 64 * 64}
+_CUT = f"from dssm.settings import PRESETS\nfor changes in PRESETS.values(): changes.update({SHORT})\n"
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def write_commands(folder: Path, *, short: bool) -> Path:
     """`dssm` and `python` as the pages mean them: those of this interpreter."""
     folder.mkdir(parents=True)
     root = f"import sys; sys.path.insert(0, {str(DOCS.parent)!r})\n"
-    start = f"{root}{_SHORT if short else ''}from dssm.cli import main\nmain()\n"
+    start = f"{root}{_CUT if short else ''}from dssm.cli import main\nmain()\n"
     scripts = {"dssm": f"#!{sys.executable}\n{start}", "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n'}
     for name, text in scripts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -150,7 +152,7 @@ def lay_out(folder: Path, commands: Path) -> None:
         (folder / place).mkdir(parents=True, exist_ok=True)
         chosen = [sample.path for sample in samples if sample.kind == kind]
         for path in (chosen[i * len(chosen) // count] for i in range(count)):
-            Image.open(path).resize((64, 64)).save(folder / place / path.name)
+            Image.open(path).resize((96, 96)).save(folder / place / path.name)
     with _inside(folder):
         train = Block(Path("parts"), 0, "bash", "dssm train parts/good --out runs/parts --licence 'CC BY-NC-SA 4.0'")
         _bash(train, commands)
@@ -173,12 +175,27 @@ def main(wanted: list[str]) -> None:
                 shutil.copytree(start, made / name)
             else:
                 (made / name).mkdir(parents=True)
-            outputs = run(page, made / name, short if is_guide(page) else whole)
+            with shortened() if is_guide(page) else contextlib.nullcontext():
+                outputs = run(page, made / name, short if is_guide(page) else whole)
             files.write_json(made / name / "outputs.json", outputs)
             left_out = [block for block in blocks(page) if block.reason]
             print(f"{name}: {len(outputs)} blocks ran in {time.perf_counter() - began:.0f} s, {len(left_out)} not run")
             for block in left_out:
                 print(f"  line {block.line}: {block.reason}")
+
+
+@contextlib.contextmanager
+def shortened() -> Iterator[None]:
+    """Blocks of Python train as briefly as those of bash do."""
+    before = {name: dict(changes) for name, changes in PRESETS.items()}
+    try:
+        for changes in PRESETS.values():
+            changes.update(SHORT)
+        yield
+    finally:
+        for name, changes in before.items():
+            PRESETS[name].clear()
+            PRESETS[name].update(changes)
 
 
 def is_guide(page: Path) -> bool:

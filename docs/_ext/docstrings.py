@@ -9,18 +9,38 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _rewrite)
+    app.connect("sphinx-click-process-description", _rewrite_help)
     return {"parallel_read_safe": True}
 
 
 def _rewrite(_app: Sphinx, _what: str, _name: str, obj: Any, _options: Any, lines: list[str]) -> None:
     lines[:] = restructured(lines, _parameters(obj))
+
+
+def _rewrite_help(_app: Sphinx, _context: Any, lines: list[str]) -> None:
+    lines[:] = with_examples(lines)
+
+
+def with_examples(lines: Iterable[str]) -> list[str]:
+    """What click keeps as it stands (lines that sphinx-click begins with a bar) is a block of commands."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith("| "):
+            if not found or not found[-1].startswith("   "):
+                found += ["", ".. code-block:: text", ""]
+            found.append(f"   {line[2:].strip()}")
+        else:
+            found += [""] if found and found[-1].startswith("   ") else []
+            found.append(_escaped(line))
+    return found
 
 
 def restructured(lines: Iterable[str], parameters: Iterable[str]) -> list[str]:

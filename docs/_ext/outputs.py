@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sphinx.application import Sphinx
-from sphinx.util import logging
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
-_log = logging.getLogger(__name__)
 _SHOWN = 60  # lines of an output
 
 
@@ -21,11 +21,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def _complete(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = without_outside_links(source[0])
+    if not Path(app.srcdir, "made").exists():
+        raise SystemExit("docs/made is missing: python docs/run.py makes it, before the site is built")
     kept = Path(app.srcdir, "made", page, "outputs.json")
     if kept.exists():
         source[0] = with_outputs(source[0], json.loads(kept.read_text(encoding="utf-8")))
-    elif "](made/" in source[0]:
-        _log.warning("%s shows what its blocks made: run docs/run.py first", page)
 
 
 def with_outputs(page: str, outputs: dict[str, str]) -> str:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from .conftest import DOCS, load
 
-docstrings = pytest.importorskip("sphinx") and load(DOCS / "_ext" / "docstrings.py")
+docstrings = load(DOCS / "_ext" / "docstrings.py")
 outputs = load(DOCS / "_ext" / "outputs.py")
 
 
@@ -19,6 +17,17 @@ def test_parameters_become_fields_behind_the_text() -> None:
         ":param x / y: (N,) floating.",
         ":param n: how many, counted from ``a_``.",
         ":returns: (N,).",
+    ]
+
+
+def test_examples_of_a_command_stay_as_they_are() -> None:
+    lines = ["Score *all*.", "", "| dssm predict a/*.png   fast", "| dssm predict b", "", "The end."]
+    assert [line for line in docstrings.with_examples(lines) if line] == [
+        r"Score \*all\*.",
+        ".. code-block:: text",
+        "   dssm predict a/*.png   fast",
+        "   dssm predict b",
+        "The end.",
     ]
 
 

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-
-from dssm.settings import PRESETS
 
 from .conftest import DOCS, run
 
@@ -17,17 +16,11 @@ GENERATED = {"accuracy", "accuracy.template", "performance", "roofline", "gpu_mu
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(DOCS).with_suffix("")) for page in PAGES])
-def test_every_block_runs(
-    page: Path, start: Path, commands: dict[bool, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "page"
-    if run.is_guide(page):
-        shutil.copytree(start, folder)
-        for name in PRESETS:
-            monkeypatch.setitem(PRESETS, name, PRESETS[name] | {"epochs": 1})
-    else:
-        folder.mkdir()
-    outputs = run.run(page, folder, commands[run.is_guide(page)])
+def test_every_block_runs(page: Path, start: Path, commands: dict[bool, Path], tmp_path: Path) -> None:
+    folder, guide = tmp_path / "page", run.is_guide(page)
+    shutil.copytree(start, folder) if guide else folder.mkdir()
+    with run.shortened() if guide else nullcontext():
+        outputs = run.run(page, folder, commands[guide])
     assert set(outputs) == {block.line for block in run.blocks(page) if not block.reason}
 
 
@@ -35,7 +28,7 @@ def test_blocks_that_do_not_run_say_why() -> None:
     found = [block for page in PAGES for block in run.blocks(page)]
     left_out = [block for block in found if block.reason]
     assert all(len(block.reason) > 10 for block in left_out)
-    assert len(left_out) <= 6, "\n".join(f"{block.page.name}, line {block.line}: {block.reason}" for block in left_out)
+    assert len(left_out) <= 8, "\n".join(f"{block.page.name}, line {block.line}: {block.reason}" for block in left_out)
     assert len(found) > 10 * len(left_out)
 
 
