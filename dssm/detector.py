@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,9 @@ class Detector:
         """
         return list(self.stream(images, batch=batch, progress=progress))
 
-    def stream(self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False) -> Iterator[Prediction]:
+    def stream(
+        self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False
+    ) -> Generator[Prediction, None, None]:
         """`predict`, one image after the other, with the memory of one batch; of one image, where there are tiles."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
@@ -249,14 +252,15 @@ class Detector:
         predictions, scores, verdicts = Predictions(), [], []
         masks = Truth(collection.test, self.size) if collection.has_masks else None
         pixels: dict[str, PixelMetrics] = defaultdict(PixelMetrics)
-        stream = self.stream([sample.path for sample in collection.test], progress=progress)
-        for i, (sample, prediction) in enumerate(zip(collection.test, stream, strict=True)):
-            predictions.append(prediction)
-            scores.append(prediction.score)
-            verdicts.append(prediction.anomalous)
-            truth = None if masks is None else masks[i]
-            if truth is not None:
-                pixels[sample.kind].update(prediction.map[None], truth[None])
+        # Closed also where a mask is refused, so that the bar ends before the message begins.
+        with closing(self.stream([sample.path for sample in collection.test], progress=progress)) as stream:
+            for i, (sample, prediction) in enumerate(zip(collection.test, stream, strict=True)):
+                predictions.append(prediction)
+                scores.append(prediction.score)
+                verdicts.append(prediction.anomalous)
+                truth = None if masks is None else masks[i]
+                if truth is not None:
+                    pixels[sample.kind].update(prediction.map[None], truth[None])
         metrics = summarize(scores, [sample.kind for sample in collection.test], None if masks is None else pixels)
         metrics |= self._verdicts(collection.test, verdicts, metrics["f1_threshold"])
         return Evaluation(metrics, collection.test, predictions, masks)
