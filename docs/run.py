@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
 import shutil
@@ -47,7 +46,7 @@ class Block:
     reason: str | None = None
 
 
-class BrokenBlock(Exception):
+class BlockError(Exception):
     """A block failed; says which, and what it said."""
 
 
@@ -77,7 +76,7 @@ def _until_closed(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]
 def run(page: Path, folder: Path, commands: Path) -> dict[int, str]:
     """Run the blocks of a page in `folder`, `commands` first in PATH: what each printed, by its line.
 
-    Blocks of Python share their names. Raises BrokenBlock for the first that fails.
+    Blocks of Python share their names. Raises BlockError for the first that fails.
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     outputs = {}
@@ -106,7 +105,7 @@ def _python(block: Block, names: dict[str, Any]) -> str:
         with contextlib.redirect_stdout(printed):
             exec(code, names)
     except BaseException as error:
-        raise BrokenBlock(f"{block.page}, line {block.line}: {type(error).__name__}: {error}") from error
+        raise BlockError(f"{block.page}, line {block.line}: {type(error).__name__}: {error}") from error
     return printed.getvalue()
 
 
@@ -119,7 +118,7 @@ def _bash(block: Block, commands: Path) -> str:
         check=False,
     )
     if done.returncode:
-        raise BrokenBlock(f"{block.page}, line {block.line}: status {done.returncode}\n{done.stdout}{done.stderr}")
+        raise BlockError(f"{block.page}, line {block.line}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
