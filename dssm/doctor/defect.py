@@ -22,7 +22,10 @@ TILE = 256
 
 def smallest_defect(width: float, height: float, defect: float | None, settings: Settings) -> list[Finding]:
     """A size for typical images of width x height, `defect` in their pixels; without it, what the default shows."""
-    default = settings.size or fit_ratio(width / height, min(settings.pixels, max(width * height, SMALL)))
+    if settings.size == "native":
+        default = round(height), round(width)
+    else:
+        default = settings.size or fit_ratio(width / height, min(settings.pixels, max(width * height, SMALL)))
     scale = min(default[0] / height, default[1] / width)
     seen = f"the default size, {_written(default)}, shows them at {scale:.2g} of their size"
     least = CELLS * CELL / min(scale, 1.0)

@@ -15,6 +15,7 @@ from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
 from dssm.scores.calibration import LEAST, deface, trust
 from dssm.scores.gaussian import Gaussian, Moments
+from dssm.scores.maps import enlarge
 from dssm.settings import Settings
 
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
@@ -165,11 +166,8 @@ class Scorer:
 
     def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """The sum of the maps on one scale, (B, H, W), smoothed."""
-        standard = [
-            F.interpolate(_standard(map_, self.scales[name])[:, None], size=size, mode="bilinear")[:, 0]
-            for name, map_ in coarse.items()
-        ]
-        return gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * size[0] / 256)
+        standard = (_standard(map_, self.scales[name]) for name, map_ in coarse.items())
+        return torch.stack([enlarge(map_, size, self.settings.smooth) for map_ in standard]).sum(0)
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
@@ -221,26 +219,3 @@ def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
     total = sum(widths[stage - 1] for stage in settings.map_stages)
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.randperm(total, generator=generator)[: settings.map_channels].sort().values
-
-
-def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
-    """Blur (B, H, W) with a Gaussian of `sigma` pixels, cut at 4 sigma, borders reflected. In the maps' own dtype."""
-    radius = int(4 * sigma + 0.5)
-    if radius == 0:
-        return maps
-    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
-    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    weights = weights / weights.sum()
-    x = maps[:, None]
-    with torch.autocast(maps.device.type, enabled=False):  # a map in bfloat16 would have 256 levels
-        for dim in (2, 3):
-            x = _reflect(x, dim, radius)
-            x = F.conv2d(x, weights.view(1, 1, -1, 1) if dim == 2 else weights.view(1, 1, 1, -1))
-    return x[:, 0]
-
-
-def _reflect(x: Tensor, dim: int, radius: int) -> Tensor:
-    """Pad one dimension by mirroring at the outer edge of the border pixels, however small the image."""
-    size = x.shape[dim]
-    index = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
-    return x.index_select(dim, torch.where(index < size, index, 2 * size - 1 - index))
