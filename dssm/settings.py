@@ -105,6 +105,11 @@ class Settings:
         "mahalanobis",
         "one Gaussian per position (eq. 9), the patch head, the bank, or the sum of all that there are on one scale",
     )
+    map_scale: Literal["whole", "position"] = _setting(
+        "whole",
+        "good images set one scale for a whole map, or one per position; then an image that is strange all over has "
+        "its map lowered, not its image score",
+    )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
     ridge: float | None = _setting(None, "share of the variance added to that map's covariances; null: OAS shrinkage")
@@ -300,6 +305,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": 2000,
         "warmup": 0.1,
         "bank": 1000,
+        "ridge": 0.01,
+        "map_scale": "position",
         "image_score": "fused",
     },
 }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dssm.methods.method import Method
 from dssm.model import backbones
 from dssm.reference.philox import METHOD, integer, philox
-from dssm.scores.scorer import gaussian_blur
+from dssm.scores.maps import gaussian_blur
 from dssm.settings import Settings
 from dssm.training.precision import autocast
 

@@ -13,8 +13,9 @@ from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
-from dssm.scores.calibration import LEAST, deface, trust
+from dssm.scores.calibration import LEAST, lowered, quiet, scale_by_position, scale_of_all
 from dssm.scores.gaussian import Gaussian, Moments
+from dssm.scores.maps import gaussian_blur
 from dssm.settings import Settings
 
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
@@ -30,8 +31,8 @@ class Scorer:
         self.position: Gaussian | None = None  # of stage features, one per position
         self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
-        # Mean and deviation, over good images, of each map (divided by its weight) and of each part of a fused image
-        # score: different units on one scale.
+        # Mean and deviation, over good images, of each map and of each part of a fused image score: different units on
+        # one scale. And the highest value of the quietest quarter of their maps.
         self.scales: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -55,52 +56,39 @@ class Scorer:
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
-        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen.
-
-        What separates those images from copies of them with pasted defects best weighs most (see `trust`).
-        """
-        values = {name: Moments() for name in self.settings.maps}
-        several = len(values.keys() - {"segmentation"}) > 1  # or there is nothing to weigh
-        clean: dict[str, list[Tensor]] = {name: [] for name in values}
-        defaced: dict[str, list[Tensor]] = {name: [] for name in values}
+        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen."""
         seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
-        count = 0
         for images in batches:
             stages = network.stages(images)
-            coarse = self._coarse_maps(network, stages)
-            index = torch.arange(count, count + len(images), device=images.device)
-            count += len(images)
-            spoiled = coarse
-            if several:
-                spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))
-            for name, map_ in coarse.items():
-                values[name].update(map_.reshape(-1, 1))
-                clean[name].append(_top(map_))
-                defaced[name].append(_top(spoiled[name]))
-            seen.append((coarse, self._distance(network, stages)))
+            seen.append((self._coarse_maps(network, stages), self._distance(network, stages)))
             size = (images.shape[2], images.shape[3])
-        weights = trust({name: torch.cat(tops) for name, tops in clean.items()},
-                        {name: torch.cat(tops) for name, tops in defaced.items()})  # fmt: skip
-        self.scales = {name: _scale(moments) for name, moments in values.items()}
-        for name, scale in self.scales.items():
-            scale[1] /= weights[name]
+        by_position = self.settings.map_scale == "position"
+        scale = scale_by_position if by_position else scale_of_all
+        self.scales = {name: scale(torch.cat([coarse[name] for coarse, _ in seen])) for name in self.settings.maps}
+        if not by_position and self.settings.image_score != "fused":
+            return
+        parts, quietest = Moments(), []
+        for coarse, distance in seen:
+            maps = self._fine_map(coarse, size)
+            quietest.append(quiet(maps))
+            parts.update(torch.stack([distance, _top(maps)], dim=1))
+        if by_position:
+            self.scales["quiet"] = torch.cat(quietest).amax()
         if self.settings.image_score == "fused":
-            parts = Moments()
-            for coarse, distance in seen:
-                parts.update(torch.stack([distance, _top(self._fine_map(coarse, size))], dim=1))
-            self.scales["image"] = _scale(parts, least=LEAST)
+            self.scales["image"] = _scale(parts)
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
         maps = self._fine_map(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
+        located = lowered(maps, self.scales["quiet"]) if "quiet" in self.scales else maps
         if self.settings.image_score == "map":
-            return _top(maps), maps
+            return _top(maps), located
         distance = self._distance(network, stages)
         if self.settings.image_score == "fused":
-            return _standard(torch.stack([distance, _top(maps)], dim=1), self.scales["image"]).amax(1), maps
-        return distance, maps
+            return _standard(torch.stack([distance, _top(maps)], dim=1), self.scales["image"]).amax(1), located
+        return distance, located
 
     def state(self) -> dict[str, Tensor]:
         """Everything that was fitted, as named tensors."""
@@ -119,8 +107,12 @@ class Scorer:
             "bank": "bank" in maps,
         }
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
-        scales = (*maps, "image") if self.settings.image_score == "fused" else maps
-        return {"channels"} | fitted | {f"scale.{name}" for name in scales}
+        scales = {
+            **dict.fromkeys(maps, True),
+            "quiet": self.settings.map_scale == "position",
+            "image": self.settings.image_score == "fused",
+        }
+        return {"channels"} | fitted | {f"scale.{name}" for name, there in scales.items() if there}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; the names are those of `expected`."""
@@ -204,12 +196,12 @@ def _top(maps: Tensor) -> Tensor:
     return maps.flatten(1).amax(1)
 
 
-def _scale(moments: Moments, least: float = 0.0) -> Tensor:
-    """Mean and deviation (2, C) of values, the deviation at least that share of the mean."""
+def _scale(moments: Moments) -> Tensor:
+    """Mean and deviation (2, C) of values, the deviation at least a share of the mean."""
     assert moments.mean is not None
     assert moments.scatter is not None
     deviation = (moments.scatter.diagonal() / moments.count).sqrt()
-    return torch.stack([moments.mean, deviation.maximum(least * moments.mean.abs()).clamp_min(1e-6)]).float()
+    return torch.stack([moments.mean, deviation.maximum(LEAST * moments.mean.abs()).clamp_min(1e-6)]).float()
 
 
 def _standard(values: Tensor, scale: Tensor) -> Tensor:
@@ -221,26 +213,3 @@ def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
     total = sum(widths[stage - 1] for stage in settings.map_stages)
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.randperm(total, generator=generator)[: settings.map_channels].sort().values
-
-
-def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
-    """Blur (B, H, W) with a Gaussian of `sigma` pixels, cut at 4 sigma, borders reflected. In the maps' own dtype."""
-    radius = int(4 * sigma + 0.5)
-    if radius == 0:
-        return maps
-    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
-    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    weights = weights / weights.sum()
-    x = maps[:, None]
-    with torch.autocast(maps.device.type, enabled=False):  # a map in bfloat16 would have 256 levels
-        for dim in (2, 3):
-            x = _reflect(x, dim, radius)
-            x = F.conv2d(x, weights.view(1, 1, -1, 1) if dim == 2 else weights.view(1, 1, 1, -1))
-    return x[:, 0]
-
-
-def _reflect(x: Tensor, dim: int, radius: int) -> Tensor:
-    """Pad one dimension by mirroring at the outer edge of the border pixels, however small the image."""
-    size = x.shape[dim]
-    index = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
-    return x.index_select(dim, torch.where(index < size, index, 2 * size - 1 - index))
