@@ -105,10 +105,8 @@ class Settings:
         "mahalanobis",
         "one Gaussian per position (eq. 9), the patch head, the bank, or the sum of all that there are on one scale",
     )
-    map_scale: Literal["whole", "position"] = _setting(
-        "whole",
-        "good images set one scale for a whole map, or one per position; then an image that is strange all over has "
-        "its map lowered, not its image score",
+    lower: bool = _setting(
+        False, "an image that is strange all over, by its camera or light, has its map lowered, not its image score"
     )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
@@ -302,11 +300,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "classify": False,
         "regress": "none",
         "rate": 0.003,
-        "samples": 2000,
+        "samples": 12000,
         "warmup": 0.1,
         "bank": 1000,
         "ridge": 0.01,
-        "map_scale": "position",
+        "lower": True,
         "image_score": "fused",
     },
 }

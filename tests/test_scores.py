@@ -10,8 +10,8 @@ from sklearn.covariance import OAS, oas
 from dssm.errors import InputError
 from dssm.methods.dssm import DSSM
 from dssm.scores import Gaussian, Moments
-from dssm.scores.bank import RIDGE, Reservoir, make_bank
-from dssm.scores.calibration import lowered, quiet, scale_by_position, scale_of_all
+from dssm.scores.bank import RIDGE, Reservoir, make_bank, usual_at
+from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import oas_shrinkage
 from dssm.scores.maps import gaussian_blur
 from dssm.scores.scorer import Scorer
@@ -117,7 +117,7 @@ def test_the_bank_measures_mahalanobis_distances_to_the_nearest() -> None:
     good = correlated(300, 6).float()
     sample = Reservoir(1000, seed=0)
     sample.update(good)
-    bank = make_bank(sample, 300, seed=0)  # all of them
+    bank = make_bank(sample, 300, (1, 1), seed=0)  # all of them
     covariance = np.cov(good.numpy().astype(np.float64).T)
     inverse = np.linalg.inv(covariance + RIDGE * np.trace(covariance) / 6 * np.eye(6))
     x = correlated(4 * 5, 6, seed=1).float()
@@ -136,19 +136,32 @@ def test_large_images_have_no_more_gaussians_than_fit_a_model() -> None:
         assert scorer._position_features(stages).shape == (1, 28, *grid)
 
 
-def test_a_scale_by_position_knows_where_good_images_vary() -> None:
+def test_the_bank_knows_what_is_usual_at_every_place() -> None:
     generator = torch.Generator().manual_seed(0)
-    spread = torch.full((24, 40), 0.5)
-    spread[:, 20:] = 4.0
-    maps = 10 + torch.randn(200, 24, 40, generator=generator) * spread
-    mean, deviation = scale_by_position(maps)
-    shared = ((0.5**2 + 4.0**2) / 2 + spread**2) / 2  # half its own, half that of all
-    away = torch.ones(40, dtype=torch.bool)
-    away[12:28] = False  # the blur mixes both sides near the border
-    torch.testing.assert_close(deviation[:, away], shared[:, away].sqrt(), rtol=0.05, atol=0)
+    spread = torch.full((12, 20), 0.5)
+    spread[:, 10:] = 4.0
+    values = 10 + torch.randn(400, 12, 20, generator=generator) * spread
+    mean, deviation = usual_at(values.flatten(), torch.arange(12 * 20).repeat(400), (12, 20))
+    away = torch.tensor([*range(6), *range(14, 20)])  # smoothing mixes both sides near the border
+    torch.testing.assert_close(deviation[:, away], spread[:, away], rtol=0.15, atol=0)
     torch.testing.assert_close(mean, torch.full_like(mean, 10.0), rtol=0.03, atol=0)
-    whole = scale_of_all(maps).flatten()
-    torch.testing.assert_close(whole, torch.stack([maps.mean(), maps.std()]), rtol=1e-3, atol=0)
+    few = usual_at(torch.tensor([1.0, 3.0]), torch.tensor([0, 0]), (8, 8))  # most places have seen nothing
+    torch.testing.assert_close(few[:, 7, 7], torch.tensor([2.0, 1.0]))
+
+
+def test_a_place_that_always_varies_is_not_strange() -> None:
+    """Good images are busy on the right: there the same distance is less of an excess than on the left."""
+    images = torch.randn(40, 4, 6, 10, generator=torch.Generator().manual_seed(0))
+    images[..., :5] *= 0.1
+    sample = Reservoir(100_000, seed=0)
+    for part in images.split(16):
+        sample.update(part.permute(0, 2, 3, 1).flatten(0, 2))
+    bank = make_bank(sample, 20, (6, 10), seed=0)
+    strange = images[:8] + 1
+    excess = bank.excess(strange)
+    assert excess[..., :3].mean() > 3 * excess[..., 7:].mean()
+    usual = bank.excess(images).mean((0, 1))
+    assert usual[[0, 1, 2, 7, 8, 9]].abs().max() < 0.5  # of columns away from the border, which smoothing mixes
 
 
 def test_only_an_image_strange_all_over_is_lowered() -> None:

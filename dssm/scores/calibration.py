@@ -1,36 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps of several kinds on one scale, by good images that nothing was fitted to."""
+"""Images that are strange all over, by good images that nothing was fitted to."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from dssm.scores.maps import gaussian_blur
-
-LEAST = 0.05  # of the mean: a few images know a deviation badly
-SPREAD = 2.0  # positions over which a scale is smoothed
 QUIET = 0.25  # share of an image that tells whether all of it is strange
 _STRIDE = 8  # pixels between those looked at: maps are smooth
-
-
-def scale_of_all(maps: Tensor) -> Tensor:
-    """Mean and deviation (2, 1, 1) of the values of maps (n, h, w)."""
-    maps = maps.double()
-    return torch.stack([maps.mean(), maps.std(correction=0).clamp_min(1e-6)]).float().view(2, 1, 1)
-
-
-def scale_by_position(maps: Tensor) -> Tensor:
-    """Mean and deviation (2, h, w) of maps (n, h, w) at every position.
-
-    What is usual at one place, an edge or a print, is not at another. Few images know a deviation badly: positions
-    share with their neighbours, and every variance is the mean of its own and that of all.
-    """
-    maps = maps.double()
-    mean = gaussian_blur(maps.mean(0, keepdim=True), SPREAD)
-    variance = gaussian_blur((maps - mean).square().mean(0, keepdim=True), SPREAD)
-    deviation = ((variance + variance.mean()) / 2).sqrt().clamp_min(1e-6)
-    return torch.cat([mean, deviation]).float()
 
 
 def quiet(maps: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
-from dssm.scores.calibration import LEAST, lowered, quiet, scale_by_position, scale_of_all
+from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import Gaussian, Moments
 from dssm.scores.maps import gaussian_blur
 from dssm.settings import Settings
 
+LEAST = 0.05  # deviation of image scores, of their mean: a few images know it badly
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
 BANK_STAGES = (2, 3)  # fine enough for small defects, deep enough to know textures (PatchCore, Roth et al. 2022)
 
@@ -38,7 +39,7 @@ class Scorer:
     @torch.no_grad()
     def fit(self, network: Network, batches: Iterable[Tensor], progress: bool = False) -> None:
         """One pass over batches of good images (B, 3, H, W)."""
-        maps, seed = self.settings.maps, self.settings.seed
+        maps, seed, grid = self.settings.maps, self.settings.seed, (0, 0)
         image, position, sample = Moments(), Moments(), Reservoir(POOL, seed=seed)
         for images in batches:
             stages = network.stages(images)
@@ -47,35 +48,39 @@ class Scorer:
             if "mahalanobis" in maps:
                 position.update(self._position_features(stages))
             if "bank" in maps:
-                sample.update(bank_features(stages).permute(0, 2, 3, 1).flatten(0, 2))
+                features = bank_features(stages)
+                grid = (features.shape[2], features.shape[3])
+                sample.update(features.permute(0, 2, 3, 1).flatten(0, 2))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian(self.settings.ridge) if position.count else None
         self.bank = None
         if "bank" in maps:
-            self.bank = make_bank(sample, self.settings.bank, seed=seed, progress=progress)
+            self.bank = make_bank(sample, self.settings.bank, grid, seed=seed, progress=progress)
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
         """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen."""
+        values = {name: Moments() for name in self.settings.maps}
         seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
         for images in batches:
             stages = network.stages(images)
-            seen.append((self._coarse_maps(network, stages), self._distance(network, stages)))
+            coarse = self._coarse_maps(network, stages)
+            for name, map_ in coarse.items():
+                values[name].update(map_.reshape(-1, 1))
+            seen.append((coarse, self._distance(network, stages)))
             size = (images.shape[2], images.shape[3])
-        by_position = self.settings.map_scale == "position"
-        scale = scale_by_position if by_position else scale_of_all
-        self.scales = {name: scale(torch.cat([coarse[name] for coarse, _ in seen])) for name in self.settings.maps}
-        if not by_position and self.settings.image_score != "fused":
+        self.scales = {name: _scale(moments) for name, moments in values.items()}
+        if not self.settings.lower and self.settings.image_score != "fused":
             return
         parts, quietest = Moments(), []
         for coarse, distance in seen:
             maps = self._fine_map(coarse, size)
             quietest.append(quiet(maps))
             parts.update(torch.stack([distance, _top(maps)], dim=1))
-        if by_position:
+        if self.settings.lower:
             self.scales["quiet"] = torch.cat(quietest).amax()
         if self.settings.image_score == "fused":
-            self.scales["image"] = _scale(parts)
+            self.scales["image"] = _scale(parts, least=LEAST)
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,7 +114,7 @@ class Scorer:
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
         scales = {
             **dict.fromkeys(maps, True),
-            "quiet": self.settings.map_scale == "position",
+            "quiet": self.settings.lower,
             "image": self.settings.image_score == "fused",
         }
         return {"channels"} | fitted | {f"scale.{name}" for name, there in scales.items() if there}
@@ -146,13 +151,13 @@ class Scorer:
         if "mahalanobis" in self.settings.maps:
             assert self.position is not None
             features = self._position_features(stages)
-            fitted, given = self.position.mean.shape[:2], features.shape[2:]
-            if fitted != given:
-                raise InputError(f"this model was fitted on images of {list(fitted)} positions, not {list(given)}")
+            _check_grid(self.position.mean.shape[:2], features.shape[2:])
             maps["mahalanobis"] = self.position.distance(features)
         if "bank" in self.settings.maps:
             assert self.bank is not None
-            maps["bank"] = self.bank.distance(bank_features(stages))
+            features = bank_features(stages)
+            _check_grid(self.bank.usual.shape[1:], features.shape[2:])
+            maps["bank"] = self.bank.excess(features)
         return maps
 
     def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
@@ -171,7 +176,7 @@ class Scorer:
 
 
 # The tensors of what was fitted.
-_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors")}
+_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors", "usual")}
 
 
 def bank_features(stages: list[Tensor]) -> Tensor:
@@ -192,16 +197,21 @@ def at_size(stages: list[Tensor], size: tuple[int, int]) -> Tensor:
     return torch.cat(resized, dim=1)
 
 
+def _check_grid(fitted: torch.Size, given: torch.Size) -> None:
+    if fitted != given:
+        raise InputError(f"this model was fitted on images of {list(fitted)} positions, not {list(given)}")
+
+
 def _top(maps: Tensor) -> Tensor:
     return maps.flatten(1).amax(1)
 
 
-def _scale(moments: Moments) -> Tensor:
-    """Mean and deviation (2, C) of values, the deviation at least a share of the mean."""
+def _scale(moments: Moments, least: float = 0.0) -> Tensor:
+    """Mean and deviation (2, C) of values, the deviation at least that share of the mean."""
     assert moments.mean is not None
     assert moments.scatter is not None
     deviation = (moments.scatter.diagonal() / moments.count).sqrt()
-    return torch.stack([moments.mean, deviation.maximum(LEAST * moments.mean.abs()).clamp_min(1e-6)]).float()
+    return torch.stack([moments.mean, deviation.maximum(least * moments.mean.abs()).clamp_min(1e-6)]).float()
 
 
 def _standard(values: Tensor, scale: Tensor) -> Tensor:
