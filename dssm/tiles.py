@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large images in overlapping tiles, which a method sees one by one, and their maps blended without a seam."""
+"""Large images in overlapping tiles, which a method sees one by one, and their maps blended into one."""
 
 from __future__ import annotations
 
