@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
 import shutil
@@ -31,7 +30,7 @@ from dssm.settings import PRESETS
 DOCS = Path(__file__).parent
 _FENCE = re.compile(r"```(?:\{code-block\} )?(python|bash)\s*$")
 _CAPTION = re.compile(r":caption: Not run: (.+)$")
-# How-to pages train on small images for one pass over them, so that all pages run in minutes.
+# How-to pages that train do so on small images, for one pass over them, so that all pages run in minutes.
 SHORT = {"epochs": 1, "pixels": 64 * 64}
 _CUT = f"from dssm.settings import PRESETS\nfor changes in PRESETS.values(): changes.update({SHORT})\n"
 
@@ -47,7 +46,7 @@ class Block:
     reason: str | None = None
 
 
-class BrokenBlock(Exception):
+class BlockError(Exception):
     """A block failed; says which, and what it said."""
 
 
@@ -77,7 +76,7 @@ def _until_closed(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]
 def run(page: Path, folder: Path, commands: Path) -> dict[int, str]:
     """Run the blocks of a page in `folder`, `commands` first in PATH: what each printed, by its line.
 
-    Blocks of Python share their names. Raises BrokenBlock for the first that fails.
+    Blocks of Python share their names. Raises BlockError for the first that fails.
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     outputs = {}
@@ -106,7 +105,7 @@ def _python(block: Block, names: dict[str, Any]) -> str:
         with contextlib.redirect_stdout(printed):
             exec(code, names)
     except BaseException as error:
-        raise BrokenBlock(f"{block.page}, line {block.line}: {type(error).__name__}: {error}") from error
+        raise BlockError(f"{block.page}, line {block.line}: {type(error).__name__}: {error}") from error
     return printed.getvalue()
 
 
@@ -119,8 +118,9 @@ def _bash(block: Block, commands: Path) -> str:
         check=False,
     )
     if done.returncode:
-        raise BrokenBlock(f"{block.page}, line {block.line}: status {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+        raise BlockError(f"{block.page}, line {block.line}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    said = [line for line in done.stderr.splitlines(keepends=True) if line.startswith("dssm: ")]  # and no progress bar
+    return "".join(said) + done.stdout
 
 
 def write_commands(folder: Path, *, short: bool) -> Path:
@@ -153,9 +153,10 @@ def lay_out(folder: Path, commands: Path) -> None:
         chosen = [sample.path for sample in samples if sample.kind == kind]
         for path in (chosen[i * len(chosen) // count] for i in range(count)):
             Image.open(path).resize((96, 96)).save(folder / place / path.name)
+    # PaDiM: a model that is worth something after seconds.
     with _inside(folder):
-        train = Block(Path("parts"), 0, "bash", "dssm train parts/good --out runs/parts --licence 'CC BY-NC-SA 4.0'")
-        _bash(train, commands)
+        train = "dssm train parts/good --method padim --size 96 --set holdout=0.2 --out runs/parts"
+        _bash(Block(Path("parts"), 0, "bash", train), commands)
 
 
 def main(wanted: list[str]) -> None:

@@ -10,7 +10,14 @@ outputs = load(DOCS / "_ext" / "outputs.py")
 
 
 def test_parameters_become_fields_behind_the_text() -> None:
-    lines = ["The sum of *both*.", "", "x, y: (N,) floating. n: how many,", "counted from `a_`.", "Returns (N,).", "So x_."]
+    lines = [
+        "The sum of *both*.",
+        "",
+        "x, y: (N,) floating. n: how many,",
+        "counted from `a_`.",
+        "Returns (N,).",
+        "So x_.",
+    ]
     assert [line for line in docstrings.restructured(lines, ["x", "y", "n"]) if line] == [
         r"The sum of \*both\*.",
         r"So x\_.",
@@ -38,4 +45,6 @@ def test_an_output_stands_behind_its_block() -> None:
 
 
 def test_links_out_of_the_docs_become_paths() -> None:
-    assert outputs.without_outside_links("[a](../x/y.py) ![p](../p.png) [b](c.md)") == "`x/y.py` ![p](../p.png) [b](c.md)"
+    assert (
+        outputs.without_outside_links("[a](../x/y.py) ![p](../p.png) [b](c.md)") == "`x/y.py` ![p](../p.png) [b](c.md)"
+    )
