@@ -54,9 +54,11 @@ def _check_values(facts: dict[str, Any], place: Path) -> None:
     for key, kind in _CONTAINERS.items():
         if not isinstance(facts[key], kind):
             raise InputError(f"{place} is damaged: its {key} cannot be {facts[key]!r}; copy it again")
-    for name, value in facts["thresholds"].items():
-        if not isinstance(value, (int, float)):
-            raise InputError(f"{place} is damaged: the threshold {name} cannot be {value!r}; copy it again")
+    for key in ("thresholds", "good"):
+        for name, value in facts[key].items():
+            numbers = value if isinstance(value, list) and value else [value]
+            if not all(isinstance(number, (int, float)) for number in numbers):
+                raise InputError(f"{place} is damaged: {name} of its {key} cannot be {value!r}; copy it again")
 
 
 def update(folder: str | Path, facts: Mapping[str, Any]) -> None:

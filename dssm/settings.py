@@ -105,6 +105,9 @@ class Settings:
         "mahalanobis",
         "one Gaussian per position (eq. 9), the patch head, the bank, or the sum of all that there are on one scale",
     )
+    lower: bool = _setting(
+        False, "an image that is strange all over, by its camera or light, has its map lowered, not its image score"
+    )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
     ridge: float | None = _setting(None, "share of the variance added to that map's covariances; null: OAS shrinkage")
@@ -297,9 +300,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "classify": False,
         "regress": "none",
         "rate": 0.003,
-        "samples": 2000,
+        "samples": 12000,
         "warmup": 0.1,
         "bank": 1000,
+        "ridge": 0.01,
+        "lower": True,
         "image_score": "fused",
     },
 }

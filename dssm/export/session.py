@@ -71,6 +71,6 @@ class Exported:
 
 
 def _sentence(error: Exception) -> str:
-    """What it says, without the names of its C++ sources and functions, which come in between."""
-    first = str(error).splitlines()[0]
+    """What it says first, without the names of its C++ sources and functions, which come in between."""
+    first = str(error).splitlines()[0].split(". ")[0]
     return re.sub(r"/\S*onnxruntime\S*\.(cc|h):\d+ .*?\) ", "", first)
