@@ -3,8 +3,9 @@
 
     python experiments/validate.py DATA --textures FOLDER [--preset best] [--set KEY=VALUE]...
 
-Trains on at most 120 good images of DATA and prints the metrics over 48 others and two spoiled copies of each.
-The textures must be others than those that training pastes.
+Trains on at most 120 good images of DATA and prints, over 48 others, the metrics with two copies of each that have a
+small defect, with one that has a broad one, and with one that is changed all over. `shifted` is the pixel AUROC of small
+defects when half of the images are changed all over besides. The textures must be others than those that training pastes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from spoil import UNSEEN, spoil
+from spoil import UNSEEN, change, spoil, spoil_broadly
 
 from dssm import Detector
 from dssm.data import discover, load_images, load_textures
@@ -43,19 +44,33 @@ def main() -> None:
     size = settings.size or fit_size(paths, settings.pixels)
     good = load_images([paths[i] for i in order[:held_out]], size)
     train = load_images([paths[i] for i in order[held_out : held_out + TRAIN]], size)
-    bad, masks, kinds = spoil(torch.cat([good, good.roll(3, 0)]), load_textures(options.textures, size))
-
+    textures = load_textures(options.textures, size)
     detector = Detector(settings.replace(size=size)).fit(train)
-    predictions = detector.predict(torch.cat([good, bad]))
-    metrics = evaluate_scores(
-        [prediction.score for prediction in predictions],
-        ["good"] * len(good) + kinds,
-        [prediction.map for prediction in predictions],
-        [*torch.zeros(len(good), *size, dtype=torch.bool), *masks],
-    )
-    per_kind = {kind: round(100 * values["image_auroc"], 1) for kind, values in metrics["per_kind"].items()}
-    found = {key: round(100 * metrics[key], 1) for key in ("image_auroc", "pixel_auroc", "pixel_aupro")}
-    print(json.dumps(found | {"unseen": round(sum(per_kind[kind] for kind in UNSEEN) / len(UNSEEN), 1)} | per_kind))
+    changed = change(good)
+    clean, clean_too = detector.predict(good), detector.predict(changed)
+    small = spoil(torch.cat([good, good.roll(3, 0)]), textures)
+    broad = spoil_broadly(good.roll(5, 0), textures)
+    both = spoil(change(good.roll(9, 0), seed=9500, tint=0.2), textures, seed=7777)
+    found = detector.predict(small[0])
+    parts = {
+        "small": (clean, found, small),
+        "broad": (clean, detector.predict(broad[0]), broad),
+        "shifted": (clean + clean_too, found + detector.predict(both[0]), (*zip(small, both, strict=True),)),
+    }
+    for name, (negative, positive, truth) in parts.items():
+        masks, kinds = _joined(truth) if name == "shifted" else truth[1:]
+        metrics = evaluate_scores(
+            [prediction.score for prediction in negative + positive],
+            ["good"] * len(negative) + kinds,
+            [prediction.map for prediction in negative + positive],
+            [*torch.zeros(len(negative), *size, dtype=torch.bool), *masks],
+        )
+        report = {key: round(100 * metrics[key], 1) for key in ("image_auroc", "pixel_auroc", "pixel_aupro")}
+        per_kind = {kind: round(100 * values["image_auroc"], 1) for kind, values in metrics["per_kind"].items()}
+        print(json.dumps({"defects": name} | report | per_kind))
+    scores = [prediction.score for prediction in clean + clean_too]
+    whole = evaluate_scores(scores, ["good"] * len(clean) + ["changed"] * len(clean_too))
+    print(json.dumps({"defects": "whole", "image_auroc": round(100 * whole["image_auroc"], 1)}))
 
 
 if __name__ == "__main__":
