@@ -4,8 +4,9 @@
     python experiments/validate.py DATA --textures FOLDER [--preset best] [--set KEY=VALUE]...
 
 Trains on at most 120 good images of DATA and prints, over 48 others, the metrics with two copies of each that have a
-small defect, with one that has a broad one, and with one that is changed all over. `shifted` is the pixel AUROC of small
-defects when half of the images are changed all over besides. The textures must be others than those that training pastes.
+small defect, with one that has a broad one, and with one that is changed all over. `shifted` are small defects where
+half of the images, good or not, are changed all over besides. The textures must be others than those that training
+pastes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from spoil import UNSEEN, change, spoil, spoil_broadly
+from spoil import change, spoil, spoil_broadly
 
 from dssm import Detector
 from dssm.data import discover, load_images, load_textures
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--preset", default="best")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
-    changes = {key: yaml.safe_load(value) for key, value in (change.split("=", 1) for change in options.changes)}
+    changes = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in options.changes)}
     settings = preset(options.preset).replace(**changes)
 
     paths = [sample.path for sample in discover(options.data, protocol=options.protocol).train]
@@ -48,17 +49,16 @@ def main() -> None:
     detector = Detector(settings.replace(size=size)).fit(train)
     changed = change(good)
     clean, clean_too = detector.predict(good), detector.predict(changed)
-    small = spoil(torch.cat([good, good.roll(3, 0)]), textures)
-    broad = spoil_broadly(good.roll(5, 0), textures)
-    both = spoil(change(good.roll(9, 0), seed=9500, tint=0.2), textures, seed=7777)
-    found = detector.predict(small[0])
+    small, small_masks, small_kinds = spoil(torch.cat([good, good.roll(3, 0)]), textures)
+    broad, broad_masks, broad_kinds = spoil_broadly(good.roll(5, 0), textures)
+    both, both_masks, both_kinds = spoil(change(good.roll(9, 0), seed=9500, tint=0.2), textures, seed=7777)
+    found, found_too = detector.predict(small), detector.predict(both)
     parts = {
-        "small": (clean, found, small),
-        "broad": (clean, detector.predict(broad[0]), broad),
-        "shifted": (clean + clean_too, found + detector.predict(both[0]), (*zip(small, both, strict=True),)),
+        "small": (clean, found, small_masks, small_kinds),
+        "broad": (clean, detector.predict(broad), broad_masks, broad_kinds),
+        "shifted": (clean + clean_too, found + found_too, [*small_masks, *both_masks], small_kinds + both_kinds),
     }
-    for name, (negative, positive, truth) in parts.items():
-        masks, kinds = _joined(truth) if name == "shifted" else truth[1:]
+    for name, (negative, positive, masks, kinds) in parts.items():
         metrics = evaluate_scores(
             [prediction.score for prediction in negative + positive],
             ["good"] * len(negative) + kinds,
