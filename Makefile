@@ -69,7 +69,7 @@ bench-docs: $(VENV)/.bench
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/run.py
-	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	$(BIN)/python -m sphinx -E -W --keep-going -q docs build/docs
 	@echo "the site: build/docs/index.html"
 
 bench-inference: $(VENV)/.bench $(VENV)/.imagenet

@@ -83,7 +83,8 @@ def run(page: Path, folder: Path, commands: Path) -> dict[int, str]:
     with _inside(folder):
         for block in blocks(page):
             if block.reason is None:
-                outputs[block.line] = _python(block, names) if block.language == "python" else _bash(block, commands)
+                printed = _python(block, names) if block.language == "python" else _bash(block, commands)
+                outputs[block.line] = printed.replace(f"{folder.resolve()}{os.sep}", "")
     return outputs
 
 

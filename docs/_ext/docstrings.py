@@ -88,7 +88,7 @@ def _split(item: str, parameters: list[str]) -> list[str]:
 def _field(item: str, parameters: Iterable[str]) -> str:
     names = re.match(r"(\w+(?:, \w+)*): (.*)", item)
     if names and set(names[1].split(", ")) <= set(parameters):
-        return f":param {names[1].replace(', ', ' / ')}: {_escaped(names[2])}"
+        return f":param {names[1].replace(', ', ',')}: {_escaped(names[2])}"
     if found := re.match(r"Returns (.*)", item):
         return f":returns: {_escaped(found[1])}"
     if found := re.match(r"Raises (\w+) (.*)", item):

@@ -21,7 +21,7 @@ def test_parameters_become_fields_behind_the_text() -> None:
     assert [line for line in docstrings.restructured(lines, ["x", "y", "n"]) if line] == [
         r"The sum of \*both\*.",
         r"So x\_.",
-        ":param x / y: (N,) floating.",
+        ":param x,y: (N,) floating.",
         ":param n: how many, counted from ``a_``.",
         ":returns: (N,).",
     ]
