@@ -193,8 +193,8 @@ class Detector:
     def false_rejects(self) -> dict[str, FalseReject]:
         """What the good images say of the true false-reject rates of the thresholds `image` and `pixel`.
 
-        The rates hold for images like those. The scale of a fused map comes from the same images; that a few numbers
-        were fitted to them is not counted.
+        The rates hold for images like those. The scale of a fused map and of a fused score comes from the same images;
+        that these few numbers were fitted to them is not counted.
         """
         if self.good is None:
             raise InputError("the detector is not trained: call fit or load first")

@@ -98,7 +98,7 @@ class Settings:
     image_score: Literal["pooled", "projector", "map", "fused"] = _setting(
         "pooled",
         "Mahalanobis distance of pooled or projected features (eq. 9), the top of the map, or fused: the larger of "
-        "pooled and top on one scale",
+        "top and pooled on one scale, pooled lowered by a deviation",
     )
     pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
     map: Literal["mahalanobis", "segmentation", "bank", "fused"] = _setting(

@@ -177,11 +177,11 @@ def test_a_place_that_always_varies_is_not_strange() -> None:
 def test_only_an_image_strange_all_over_is_lowered() -> None:
     good = torch.rand(1, 64, 96, generator=torch.Generator().manual_seed(0))
     local, strange = good.clone(), good + 5
-    local[:, 8:40, 16:64] += 9  # a quarter of the image: a defect, however broad
+    local[:, :48] += 9  # three quarters of the image: a defect, however broad
     most = quiet(good).amax()
-    assert torch.equal(quiet(good), good[:, ::8, ::8].flatten(1).kthvalue(25).values)
+    assert torch.equal(quiet(good), good[:, ::8, ::8].flatten(1).kthvalue(10).values)
     assert torch.equal(lowered(good, most), good)
-    assert (lowered(local, most)[:, 8:40, 16:64] > 8.7).all()
+    torch.testing.assert_close(lowered(local, most)[:, :48], local[:, :48], rtol=0, atol=0.4)
     torch.testing.assert_close(lowered(strange, most), good)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-QUIET = 0.25  # share of an image that tells whether all of it is strange
+QUIET = 0.1  # share of an image that tells whether all of it is strange; a broad defect leaves more of it alone
 _STRIDE = 8  # pixels between those looked at: maps are smooth
 
 
 def quiet(maps: Tensor) -> Tensor:
-    """The value (B,) below which the quietest quarter of each map (B, H, W) lies."""
+    """The value (B,) below which the quietest tenth of each map (B, H, W) lies."""
     values = maps[:, ::_STRIDE, ::_STRIDE].flatten(1)
     count = values.shape[1]
     return values.topk(count - int(QUIET * count), dim=1).values[:, -1]  # ONNX knows topk, no quantile
 
 
 def lowered(maps: Tensor, most: Tensor) -> Tensor:
-    """Maps (B, H, W), each lowered by how far its quietest quarter lies above `most` (), that of good images.
+    """Maps (B, H, W), each lowered by how far its quietest tenth lies above `most` (), that of good images.
 
     Another camera or light makes all of an image strange. That speaks for its image score; where in it a defect lies,
     only differences within it can tell.

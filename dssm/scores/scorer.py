@@ -18,6 +18,7 @@ from dssm.scores.gaussian import Gaussian, Moments
 from dssm.scores.maps import enlarge
 from dssm.settings import Settings
 
+MARGIN = 1.0  # deviations by which pooled features must stand out more than the top of the map: they see defects less
 LEAST = 0.05  # deviation of image scores, of their mean: a few images know it badly
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
 BANK_STAGES = (2, 3)  # fine enough for small defects, deep enough to know textures (PatchCore, Roth et al. 2022)
@@ -33,7 +34,7 @@ class Scorer:
         self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
         # Mean and deviation, over good images, of each map and of each part of a fused image score: different units on
-        # one scale. And the highest value of the quietest quarter of their maps.
+        # one scale. And the highest value of the quietest tenth of their maps.
         self.scales: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -80,7 +81,8 @@ class Scorer:
         if self.settings.lower:
             self.scales["quiet"] = torch.cat(quietest).amax()
         if self.settings.image_score == "fused":
-            self.scales["image"] = _scale(parts, least=LEAST)
+            self.scales["image"] = scale = _scale(parts, least=LEAST)
+            scale[0, 0] += MARGIN * scale[1, 0]
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
