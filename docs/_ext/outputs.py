@@ -36,7 +36,8 @@ def with_outputs(page: str, outputs: dict[str, str]) -> str:
         if str(number) in outputs:
             wanted = outputs[str(number)].rstrip()
         elif line.rstrip() == "```" and wanted:
-            lines += ["", "```{code-block} text", ":class: output", "", *wanted.splitlines()[:_SHOWN], "```"]
+            shown = wanted.splitlines()[:_SHOWN]
+            lines += ["", "`````{code-block} text", ":class: output", "", *shown, "`````"]  # it may hold fences itself
             wanted = ""
     return "\n".join(lines) + "\n"
 

@@ -40,8 +40,9 @@ def test_examples_of_a_command_stay_as_they_are() -> None:
 
 def test_an_output_stands_behind_its_block() -> None:
     page = "```bash\nls\n```\nText.\n"
-    shown = outputs.with_outputs(page, {"1": "a\nb\n"})
-    assert shown == "```bash\nls\n```\n\n```{code-block} text\n:class: output\n\na\nb\n```\nText.\n"
+    shown = outputs.with_outputs(page, {"1": "a\n```\nb\n```\n"})
+    inner = "`````{code-block} text\n:class: output\n\na\n```\nb\n```\n`````"
+    assert shown == f"```bash\nls\n```\n\n{inner}\nText.\n"
 
 
 def test_links_out_of_the_docs_become_paths() -> None:
