@@ -16,6 +16,8 @@ from dssm.files import CONFIG, FACTS, TENSORS, read_json, sha256, write_json
 FORMAT = 3
 _KEYS = ("format", "dssm", "torch", "settings", "size", "thresholds", "by_hand", "good", "data", "sha256")
 
+_CONTAINERS = {"settings": dict, "thresholds": dict, "by_hand": list, "good": dict, "data": dict}
+
 
 def write(folder: str | Path, values: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write both files; model.json, with the checksum of the other, comes last: a bundle that has it is whole."""
@@ -38,12 +40,25 @@ def read(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"(dssm train --config {folder / CONFIG} --out NEW)"
         )
     check_keys(facts, _KEYS, f"{folder / FACTS}", "key")
+    _check_values(facts, folder / FACTS)
     found = sha256(folder / TENSORS)
     if found != facts["sha256"]:
         raise InputError(
             f"{folder / TENSORS} is damaged: its SHA-256 is {found}, not {facts['sha256']} as in {FACTS}; copy it again"
         )
     return tensors.read(folder / TENSORS)[0], facts
+
+
+def _check_values(facts: dict[str, Any], place: Path) -> None:
+    """Raise InputError where something is of another kind than `write` was given."""
+    for key, kind in _CONTAINERS.items():
+        if not isinstance(facts[key], kind):
+            raise InputError(f"{place} is damaged: its {key} cannot be {facts[key]!r}; copy it again")
+    for key in ("thresholds", "good"):
+        for name, value in facts[key].items():
+            numbers = value if isinstance(value, list) and value else [value]
+            if not all(isinstance(number, (int, float)) for number in numbers):
+                raise InputError(f"{place} is damaged: {name} of its {key} cannot be {value!r}; copy it again")
 
 
 def update(folder: str | Path, facts: Mapping[str, Any]) -> None:

@@ -97,12 +97,12 @@ def rates_table(rates: Mapping[str, FalseReject]) -> str:
         rows.append([name, f"{rate.threshold:.6g}", asked, percent(rate.expected), interval, str(rate.images)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    for name, rate in rates.items():
-        if not rate.promised:
-            lines.append(
-                f"{rate.images} good images are too few for {percent(rate.asked or 0)}, which takes {rate.needed}: "
-                f"the {name} threshold is their largest score"
-            )
+    broken = {(rate.images, rate.asked, rate.needed) for rate in rates.values() if rate.asked and not rate.promised}
+    for count, share, needed in sorted(broken):
+        lines.append(
+            f"{count} good images are too few for {percent(share)}, which takes {needed} that training has not seen "
+            "(`dssm threshold RUN --good IMAGES`); until then the largest of their scores is the threshold"
+        )
     return "\n".join(lines)
 
 

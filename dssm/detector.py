@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -173,12 +174,11 @@ class Detector:
         for name, value in by_hand.items():
             if not math.isfinite(value):
                 raise InputError(f"the threshold {name} must be finite, not {value}")
-        kept = {name: self.thresholds[name] for name in self.by_hand}
+        settings, kept = self.settings, {name: self.thresholds[name] for name in self.by_hand}
         if false_reject is not None:
-            self.settings = self.settings.replace(false_reject=false_reject, pixel_false_reject=pixel_false_reject)
-            kept = {}
+            settings, kept = settings.replace(false_reject=false_reject, pixel_false_reject=pixel_false_reject), {}
         elif pixel_false_reject is not None:
-            self.settings = self.settings.replace(pixel_false_reject=pixel_false_reject)
+            settings = settings.replace(pixel_false_reject=pixel_false_reject)
             kept.pop("pixel", None)
         scores = self.good
         if good is not None:
@@ -186,6 +186,7 @@ class Detector:
                 self._check_unseen(_paths(good))
             found = self.stream(good, progress=progress)
             scores = GoodScores.collect((torch.tensor([p.score]), torch.from_numpy(p.map)[None]) for p in found)
+        self.settings = settings
         self._choose(scores, kept | by_hand)
         return self.false_rejects()
 
@@ -213,13 +214,16 @@ class Detector:
         """
         return list(self.stream(images, batch=batch, progress=progress))
 
-    def stream(self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False) -> Iterator[Prediction]:
+    def stream(
+        self, images: Paths | Tensor, *, batch: int = BATCH, progress: bool = False
+    ) -> Generator[Prediction, None, None]:
         """`predict`, one image after the other, with the memory of one batch; of one image, where there are tiles."""
         if not self.thresholds:
             raise InputError("the detector is not trained: call fit or load first")
         if isinstance(images, Tensor):
             _check_images(images)
         source = images if isinstance(images, Tensor) else _paths(images)
+        thresholds = self.thresholds  # those of now, should another thread choose anew
         with tqdm(total=len(source), desc="predict", unit="image", disable=not progress) as bar:
             place = iter([None] * len(source) if isinstance(source, Tensor) else source)
             for scores, maps in self._scored(self._read(source, batch), batch):
@@ -227,10 +231,10 @@ class Detector:
                     yield Prediction(
                         path=next(place),
                         score=value,
-                        anomalous=value > self.thresholds["image"],
+                        anomalous=value > thresholds["image"],
                         map=heat,
-                        mask=heat > self.thresholds["pixel"],
-                        thresholds=self.thresholds,
+                        mask=heat > thresholds["pixel"],
+                        thresholds=thresholds,
                     )
                     bar.update()
 
@@ -248,14 +252,15 @@ class Detector:
         predictions, scores, verdicts = Predictions(), [], []
         masks = Truth(collection.test, self.size) if collection.has_masks else None
         pixels: dict[str, PixelMetrics] = defaultdict(PixelMetrics)
-        stream = self.stream([sample.path for sample in collection.test], progress=progress)
-        for i, (sample, prediction) in enumerate(zip(collection.test, stream, strict=True)):
-            predictions.append(prediction)
-            scores.append(prediction.score)
-            verdicts.append(prediction.anomalous)
-            truth = None if masks is None else masks[i]
-            if truth is not None:
-                pixels[sample.kind].update(prediction.map[None], truth[None])
+        # Closed also where a mask is refused, so that the bar ends before the message begins.
+        with closing(self.stream([sample.path for sample in collection.test], progress=progress)) as stream:
+            for i, (sample, prediction) in enumerate(zip(collection.test, stream, strict=True)):
+                predictions.append(prediction)
+                scores.append(prediction.score)
+                verdicts.append(prediction.anomalous)
+                truth = None if masks is None else masks[i]
+                if truth is not None:
+                    pixels[sample.kind].update(prediction.map[None], truth[None])
         metrics = summarize(scores, [sample.kind for sample in collection.test], None if masks is None else pixels)
         metrics |= self._verdicts(collection.test, verdicts, metrics["f1_threshold"])
         return Evaluation(metrics, collection.test, predictions, masks)

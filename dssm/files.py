@@ -67,6 +67,9 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         os.replace(temporary, path)
+    except InputError as error:
+        # Nobody knows the temporary folder, which is gone by now.
+        raise InputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

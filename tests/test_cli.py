@@ -248,6 +248,27 @@ class TestBadInput:
         assert "'cuda'" in message
 
 
+def test_names_with_spaces_and_of_any_alphabet(trained: Path, good_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "gute Teile ü 東京"
+    data.mkdir()
+    shutil.copy(good_folder / "00.png", data / "a b é 1.png")
+    shutil.copy(good_folder / "01.png", os.fsencode(data) + b"/no \xff UTF-8.png")
+    out = tmp_path / "Ergebnisse für 東京"
+    assert run("predict", trained, data, "--out", out).exit_code == 0
+    assert {path.name for path in (out / "masks").iterdir()} == {"a b é 1.png.png", "no \udcff UTF-8.png.png"}
+
+
+def test_what_pillow_wonders_about_is_not_shown(
+    trained: Path, good_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It warns of images so large that they might be bombs; the tests make every warning an error."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(sys, "argv", ["dssm", "predict", *map(str, (trained, good_folder, "--out", tmp_path / "out"))])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+
+
 def test_the_real_layouts_are_found(real: Callable[[str], Path], tmp_path: Path) -> None:
     """A few steps on a few real images through the front door."""
     data = real("mvtec/bottle")

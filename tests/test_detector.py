@@ -241,6 +241,16 @@ class TestBundle:
         with pytest.raises(InputError, match=word):
             Detector.load(bundle)
 
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("thresholds", None), ("thresholds", {"image": "x", "pixel": 1}), ("data", 3), ("good", {"image": []})],
+    )
+    def test_a_value_of_another_kind(self, bundle: Path, key: str, value: object) -> None:
+        facts = json.loads((bundle / "model.json").read_text())
+        (bundle / "model.json").write_text(json.dumps({**facts, key: value}))
+        with pytest.raises(InputError, match=rf"model\.json is damaged: .*{key} cannot be"):
+            Detector.load(bundle)
+
     def test_a_foreign_key(self, bundle: Path) -> None:
         facts = json.loads((bundle / "model.json").read_text())
         (bundle / "model.json").write_text(json.dumps({**facts, "intruder": 1}))

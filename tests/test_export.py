@@ -256,6 +256,19 @@ class TestRefused:
         with pytest.raises(InputError, match="none that `dssm export` wrote"):
             Exported(tmp_path / "foreign.onnx")
 
+    @pytest.mark.parametrize(("field", "word"), [("ir_version", "IR version"), ("opset_import", "opset")])
+    def test_a_newer_onnx(self, field: str, word: str, model: Path, tmp_path: Path) -> None:
+        newer = onnx.load(model)
+        if field == "ir_version":
+            newer.ir_version = 99
+        else:
+            newer.opset_import[0].version = 99
+        onnx.save(newer, tmp_path / "newer.onnx")
+        with pytest.raises(InputError, match="or install a newer onnxruntime") as refused:
+            Exported(tmp_path / "newer.onnx")
+        assert word in str(refused.value)
+        assert "/onnxruntime_src" not in str(refused.value)
+
     def test_another_suffix(self, saved: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"must end in \.onnx"):
             export(saved, tmp_path / "model.pt")

@@ -171,6 +171,26 @@ def test_what_is_no_image_is_noted_once(
     assert errors["notes.txt is not called an image (.bmp .jpeg .jpg .png .tif .tiff)"] == ""
 
 
+def test_an_image_that_the_detector_refuses_stops_nothing(
+    detector: Detector, good_folder: Path, incoming: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("00.png", "01.png", "02.png"):
+        shutil.copy(good_folder / name, incoming)
+    predict = detector.predict
+
+    def choosy(paths: list[Path], **options: int) -> list[Prediction]:
+        if any(path.name == "01.png" for path in paths):
+            raise InputError("01.png is too small for a tile")
+        return predict(paths, **options)
+
+    monkeypatch.setattr(detector, "predict", choosy)
+    with watched(detector, incoming, tmp_path / "out") as line:
+        settle(line)
+        settle(line)
+    errors = {Path(row["file"]).name: row["error"] for row in table(tmp_path / "out")}
+    assert errors == {"00.png": "", "01.png": "01.png is too small for a tile", "02.png": ""}
+
+
 def test_an_image_that_changes_while_it_is_read_is_read_again(
     detector: Detector, good_folder: Path, incoming: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

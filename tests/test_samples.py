@@ -18,6 +18,7 @@ from dssm import methods
 from dssm.cli import cli
 from dssm.settings import Settings
 from dssm.training.batch import make_batch
+from dssm.training.board import Board
 from dssm.training.samples import sample_sheet
 
 FAST = ["--size", "64", "--batch", "8", "--set", "samples=1"]
@@ -90,3 +91,13 @@ def test_without_tensorboard_nothing_begins(good_folder: Path, tmp_path: Path, m
     result = run("train", good_folder, "--out", tmp_path / "run", "--tensorboard", *FAST)
     assert 'pip install "dssm-surface[tensorboard]"' in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_training_shows_no_epoch_twice(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for epochs, loss in (((1, 2, 3), 5.0), ((2, 3, 4), 4.0)):  # the checkpoint was of epoch 1
+        with Board(tmp_path) as board:
+            for epoch in epochs:
+                board.epoch({"epoch": epoch, "loss": loss})
+    shown = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("train/loss")
+    assert [(event.step, event.value) for event in shown] == [(1, 5.0), (2, 4.0), (3, 4.0), (4, 4.0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from sklearn.covariance import OAS, oas
 
@@ -13,7 +14,7 @@ from dssm.scores import Gaussian, Moments
 from dssm.scores.bank import RIDGE, Reservoir, make_bank, usual_at
 from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import oas_shrinkage
-from dssm.scores.maps import gaussian_blur
+from dssm.scores.maps import enlarge, gaussian_blur
 from dssm.scores.scorer import Scorer
 from dssm.settings import preset
 
@@ -103,6 +104,15 @@ def test_blur_is_scipys(size: tuple[int, int]) -> None:
     wanted = np.stack([gaussian_filter(m, 2.5, mode="reflect", truncate=4.0) for m in maps.numpy()])
     np.testing.assert_allclose(gaussian_blur(maps, 2.5).numpy(), wanted, atol=1e-6)
     assert gaussian_blur(maps, 0.0) is maps
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (61, 37), (4, 5)])
+@pytest.mark.parametrize("smooth", [0.0, 4.0, 40.0])
+def test_one_product_per_axis_interpolates_and_blurs(size: tuple[int, int], smooth: float) -> None:
+    coarse = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(0))
+    fine = F.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    expected = gaussian_blur(fine, smooth * size[0] / 256)
+    torch.testing.assert_close(enlarge(coarse, size, smooth), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_gaussian_holds_float32() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import click
 
@@ -44,6 +45,7 @@ for command in (doctor, train, threshold, evaluate, predict, export, verify, set
 
 def main() -> None:
     """Run the command line; what the user can mend is one line and exit status 2."""
+    warnings.filterwarnings("ignore", module="PIL")  # what it finds odd in files that it can read
     try:
         cli(standalone_mode=True)
     except (InputError, BackendError) as error:

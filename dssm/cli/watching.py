@@ -45,14 +45,13 @@ def watch_folder(detector: Detector, folder: Path, out: Path, *, batch: int, map
         line = Line(detector, folder, results, batch, maps)
         with tqdm(desc="watch", unit="image", disable=None) as bar:
             while not stop.is_set():
-                began = time.monotonic()
                 for _ in line.look():
                     bar.update(line.scored - bar.n)
                     bar.set_postfix_str(f"{line.anomalous} anomalous, {line.refused} not scored")
                     if stop.is_set():
                         break
                 # A look at a great many files must not keep a processor busy.
-                time.sleep(max(PAUSE, time.monotonic() - began))
+                time.sleep(max(PAUSE, line.looked))
         return line.summary()
 
 
@@ -63,11 +62,14 @@ class Line:
         self.detector, self.folder, self.results, self.batch, self.maps = detector, folder, results, batch, maps
         self.latency = Latency()
         self.scored = self.anomalous = self.refused = 0
+        self.looked = 0.0  # seconds that the last look took
         self._watch = Watch(folder, _taken(results))
 
     def look(self) -> Iterator[None]:
-        """Score what has arrived, a batch a time."""
+        """Score what has arrived, a batch at a time."""
+        began = time.monotonic()
         files = self._watch.look()
+        self.looked = time.monotonic() - began
         for start in range(0, len(files), self.batch):
             self._score(files[start : start + self.batch])
             yield
@@ -86,7 +88,7 @@ class Line:
         predictions = self._predict(list(images))
         if predictions:
             self.latency.add(len(predictions), time.perf_counter() - began)
-        for file, prediction in zip(images, predictions):  # noqa: B905, there may be none
+        for file, prediction in predictions.items():
             if file.unchanged():
                 self._keep(file, images[file], prediction)
 
@@ -100,13 +102,17 @@ class Line:
                 self._refuse(file, error)
             return None
 
-    def _predict(self, files: list[File]) -> list[Prediction]:
+    def _predict(self, files: list[File]) -> dict[File, Prediction]:
+        """Without those that the detector does not take, or that were taken away after they had been read."""
         try:
-            return self.detector.predict([file.path for file in files], batch=self.batch)
-        except InputError:
-            if all(file.unchanged() for file in files):
-                raise
-            return []  # one was taken away after it had been read
+            predictions = self.detector.predict([file.path for file in files], batch=self.batch)
+            return dict(zip(files, predictions, strict=True))
+        except InputError as error:
+            if len(files) > 1:
+                return {file: prediction for one in files for file, prediction in self._predict([one]).items()}
+            if files[0].unchanged():
+                self._refuse(files[0], error)
+            return {}
 
     def _keep(self, file: File, image: Image.Image, prediction: Prediction) -> None:
         name = file.path.relative_to(self.folder)

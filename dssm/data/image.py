@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dssm.data import labelme
 from dssm.data.sample import Sample
@@ -99,12 +99,26 @@ def read_mask(sample: Sample, size: tuple[int, int]) -> np.ndarray:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise InputError(f"cannot read the image {path}: it is no file; remove it")  # a pipe would wait for ever
         with Image.open(path) as image:
             yield image
     except InputError:
         raise
     except BROKEN as error:
-        raise InputError(f"cannot read the image {path}: {error or type(error).__name__}") from error
+        raise InputError(f"cannot read the image {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the path, which Pillow may repeat, and what to do."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image, or damaged; replace or remove it"
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return f"it has more than {most:,} pixels and may be a decompression bomb; cut it into parts"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{error or type(error).__name__}; replace or remove it"
 
 
 def _check_size(path: str | Path, size: tuple[int, int]) -> None:

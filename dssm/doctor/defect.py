@@ -22,7 +22,7 @@ TILE = 256
 
 def smallest_defect(width: float, height: float, defect: float | None, settings: Settings) -> list[Finding]:
     """A size for typical images of width x height, `defect` in their pixels; without it, what the default shows."""
-    default = settings.size or fit_ratio(width / height, min(settings.pixels, max(width * height, SMALL)))
+    default = _default(width, height, settings)
     scale = min(default[0] / height, default[1] / width)
     seen = f"the default size, {_written(default)}, shows them at {scale:.2g} of their size"
     least = CELLS * CELL / min(scale, 1.0)
@@ -44,6 +44,13 @@ def smallest_defect(width: float, height: float, defect: float | None, settings:
     if size[0] * size[1] > WHOLE:
         option += f" --tile {TILE}"
     return [*found, Finding("warning" if not found else "note", "defect", what, f"train with {option}")]
+
+
+def _default(width: float, height: float, settings: Settings) -> tuple[int, int]:
+    """The size (height, width) that training would take."""
+    if settings.size == "native":
+        return round(height), round(width)
+    return settings.size or fit_ratio(width / height, min(settings.pixels, max(width * height, SMALL)))
 
 
 def _up(side: float) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from dssm.doctor.finding import LEVELS, Finding, Mark, number
 from dssm.doctor.listing import UNKNOWN, left_out, listed, masks, roles
 from dssm.doctor.look import Look, look_at
 from dssm.doctor.sizes import sizes, typical
+from dssm.errors import InputError
 from dssm.settings import Settings, preset
 
 COLUMNS = ("role", "width", "height", "mode", "bits", "brightness", "contrast", "red", "blue")
@@ -85,8 +87,10 @@ def examine(
     """Look at every image of a data set (see `dssm.data.discover`) as training with `settings` (`quick`) would.
 
     `defect` is the smallest defect that matters, in pixels of the images as they are. An image that cannot be read is a
-    finding; InputError is raised only where there is no image at all.
+    finding; InputError is raised only where there is no image at all, and for a defect of no size.
     """
+    if defect is not None and not 0 < defect < math.inf:
+        raise InputError(f"defect must be a number of pixels above 0, not {defect}")
     settings = settings or preset("quick")
     data = os.fspath(data)
     collection, findings = listed(data, protocol, seed)

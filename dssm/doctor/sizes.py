@@ -55,7 +55,7 @@ def _odd(looks: Sequence[Look]) -> list[Finding]:
             marks.append(Mark(look.path, f"{look.width}x{look.height}, typical {width:.0f}x{height:.0f}"))
     if not marks:
         return []
-    todo = "all are stretched to one size: crop them alike, or train on tiles of native size"
+    todo = "all are stretched to one size: crop them alike, or keep their sizes: --size native --tile 256"
     if len(marks) > VARIED * len(looks):
         what = f"sizes and shapes vary: {number(len(marks), 'image')} of {len(looks):,} are far from the typical one"
         return [Finding("warning", "size", what, todo)]

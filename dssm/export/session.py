@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,10 @@ class Exported:
         try:
             self._session = open_session(str(path), threads)
         except _BROKEN as error:
-            raise InputError(f"{path} is not an ONNX model that onnxruntime can run: {_sentence(error)}") from error
+            raise InputError(
+                f"{path} is not an ONNX model that onnxruntime {onnxruntime.__version__} can run; copy or export it "
+                f"again, or install a newer onnxruntime ({_sentence(error)})"
+            ) from error
         self.facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         found = self.facts.get("dssm.format")
         if found is None:
@@ -67,4 +71,6 @@ class Exported:
 
 
 def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    """What it says first, without the names of its C++ sources and functions, which come in between."""
+    first = str(error).splitlines()[0].split(". ")[0]
+    return re.sub(r"/\S*onnxruntime\S*\.(cc|h):\d+ .*?\) ", "", first)

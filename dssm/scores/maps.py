@@ -3,15 +3,43 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def enlarge(coarse: Tensor, size: tuple[int, int], smooth: float) -> Tensor:
-    """(B, h, w) -> (B, H, W), bilinear, then blurred by a Gaussian of `smooth` pixels per 256 pixels of height."""
-    maps = F.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    return gaussian_blur(maps, smooth * size[0] / 256)
+    """(B, h, w) -> (B, H, W), bilinear, then blurred by a Gaussian of `smooth` pixels per 256 pixels of height.
+
+    Both are linear and take one axis after the other, so a product with one matrix per axis does all of it.
+    """
+    sigma = smooth * size[0] / 256
+    rows, columns = (
+        torch.from_numpy(_operator(old, new, sigma)).to(coarse.device)
+        for old, new in zip(coarse.shape[1:], size, strict=True)
+    )
+    with torch.autocast(coarse.device.type, enabled=False):  # a map in bfloat16 would have 256 levels
+        return rows @ coarse.float() @ columns.T
+
+
+@lru_cache(maxsize=32)
+def _operator(old: int, new: int, sigma: float) -> np.ndarray:
+    """(new, old) float32: along one axis, F.interpolate without aligned corners, then `gaussian_blur`."""
+    place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
+    below = np.minimum(place.astype(int), old - 1)
+    linear = np.zeros((new, old))
+    np.add.at(linear, (np.arange(new), below), 1 - (place - below))
+    np.add.at(linear, (np.arange(new), np.minimum(below + 1, old - 1)), place - below)
+    radius = int(4 * sigma + 0.5)
+    if radius == 0:
+        return linear.astype(np.float32)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    mirrored = np.pad(linear, ((radius, radius), (0, 0)), mode="symmetric")
+    shifted = (weight * mirrored[k : k + new] for k, weight in enumerate(weights / weights.sum()))
+    return np.sum(list(shifted), axis=0).astype(np.float32)
 
 
 def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:

@@ -15,7 +15,7 @@ from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
 from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import Gaussian, Moments
-from dssm.scores.maps import gaussian_blur
+from dssm.scores.maps import enlarge
 from dssm.settings import Settings
 
 MARGIN = 1.0  # deviations by which pooled features must stand out more than the top of the map: they see defects less
@@ -164,11 +164,8 @@ class Scorer:
 
     def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """The sum of the maps on one scale, (B, H, W), smoothed."""
-        standard = [
-            F.interpolate(_standard(map_, self.scales[name])[:, None], size=size, mode="bilinear")[:, 0]
-            for name, map_ in coarse.items()
-        ]
-        return gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * size[0] / 256)
+        standard = (_standard(map_, self.scales[name]) for name, map_ in coarse.items())
+        return torch.stack([enlarge(map_, size, self.settings.smooth) for map_ in standard]).sum(0)
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from dssm.cli.train import train
 from dssm.data import parse_size
 from dssm.doctor.defect import CELL, CELLS, smallest_defect
 from dssm.settings import preset
@@ -23,6 +24,8 @@ def test_two_cells_at_the_suggested_size(shape: tuple[int, int], defect: float) 
         assert finding.level == "note" or "--size native" in finding.todo
         return
     height, width = parse_size(suggested[1])
+    arguments = ["data", "--out", "run", *finding.todo.removeprefix("train with ").split()]
+    assert train.make_context("train", arguments).params["size"] == suggested[1]
     assert min(height / shape[1], width / shape[0]) * defect >= CELLS * CELL
     # A step smaller, and it would span less.
     assert ((height - 32) / shape[1]) * defect < CELLS * CELL

@@ -189,6 +189,12 @@ def test_names_of_folders(data: Path) -> None:
     assert "NG" in learnt.what
 
 
+@pytest.mark.parametrize("defect", [0, -1, float("nan"), float("inf")])
+def test_a_defect_of_no_size(data: Path, defect: float) -> None:
+    with pytest.raises(InputError, match="defect must be"):
+        examine(data, defect=defect)
+
+
 def test_no_image_at_all(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(InputError, match="is empty"):
