@@ -85,7 +85,7 @@ def test_both_say_the_same(saved: Path, model: Path, pictures: Path) -> None:
     [
         {"image_score": "projector", "map": "mahalanobis", "smooth": 0.0},
         {"image_score": "map", "map": "segmentation", "map_stages": (2, 4), "size": (64, 96)},
-        {"image_score": "fused", "bank": 50},
+        {"image_score": "fused", "bank": 50, "lower": True},
         {"tile": (32, 64), "overlap": 0.5, "map": "mahalanobis", "segment": False},
     ],
 )
