@@ -168,9 +168,9 @@ def test_a_place_that_always_varies_is_not_strange() -> None:
         sample.update(part.permute(0, 2, 3, 1).flatten(0, 2))
     bank = make_bank(sample, 20, (6, 10), seed=0)
     strange = images[:8] + 1
-    excess = bank.excess(strange)
+    excess = bank.excess(bank.distance(strange))
     assert excess[..., :3].mean() > 3 * excess[..., 7:].mean()
-    usual = bank.excess(images).mean((0, 1))
+    usual = bank.excess(bank.distance(images)).mean((0, 1))
     assert usual[[0, 1, 2, 7, 8, 9]].abs().max() < 0.5  # of columns away from the border, which smoothing mixes
 
 
@@ -194,8 +194,12 @@ def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) 
     method.fit([surfaces[:16]])
     method.calibrate([surfaces[16:]])
     assert set(method.fitted()) == method.fitted_names()
-    scores, maps = method.score(torch.cat([surfaces[16:], (surfaces[16:] // 2)]))
+    images = torch.cat([surfaces[16:], surfaces[16:] // 2])
+    scores, maps = method.score(images)
     good, dark = len(surfaces) - 16, maps[len(surfaces) - 16 :]
     assert scores[good:].min() > scores[:good].max()
     assert quiet(dark).max() <= method.scorer.scales["quiet"] + 1e-4
-    torch.testing.assert_close(scores[:good], maps[:good].flatten(1).amax(1))
+    stages = method.network.stages(images)
+    located, judged = method.scorer._fine_maps(method.scorer._coarse_maps(method.network, stages), (64, 64))
+    torch.testing.assert_close(maps[:good], located[:good])
+    torch.testing.assert_close(scores, judged.flatten(1).amax(1))

@@ -33,15 +33,15 @@ class Bank:
     vectors: Tensor
     usual: Tensor
 
-    def excess(self, x: Tensor) -> Tensor:
-        """By how many deviations the distance is larger than usual at its place: (B, C, H, W) -> (B, H, W)."""
-        return (self.distance(x) - self.usual[0]) / self.usual[1]
-
     def distance(self, x: Tensor) -> Tensor:
         """Distance to the nearest vector: (B, C, H, W) -> (B, H, W) float32."""
         batch, _, height, width = x.shape
         flat = x.float().permute(0, 2, 3, 1).flatten(0, 2)
         return nearest((flat - self.mean) @ self.whiten.T, self.vectors)[0].view(batch, height, width)
+
+    def excess(self, distance: Tensor) -> Tensor:
+        """By how many deviations distances (B, H, W) are larger than usual at their places."""
+        return (distance - self.usual[0]) / self.usual[1]
 
 
 def make_bank(sample: Reservoir, size: int, grid: tuple[int, int], *, seed: int, progress: bool = False) -> Bank:

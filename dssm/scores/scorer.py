@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -33,8 +34,8 @@ class Scorer:
         self.position: Gaussian | None = None  # of stage features, one per position
         self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
-        # Mean and deviation, over good images, of each map and of each part of a fused image score: different units on
-        # one scale. And the highest value of the quietest tenth of their maps.
+        # Mean and deviation, over good images, of each map, of the bank's excess and of each part of a fused image
+        # score: different units on one scale. And the highest value of the quietest tenth of their maps.
         self.scales: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -61,7 +62,7 @@ class Scorer:
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
         """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen."""
-        values = {name: Moments() for name in self.settings.maps}
+        values: dict[str, Moments] = defaultdict(Moments)
         seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
         for images in batches:
             stages = network.stages(images)
@@ -75,9 +76,9 @@ class Scorer:
             return
         parts, quietest = Moments(), []
         for coarse, distance in seen:
-            maps = self._fine_map(coarse, size)
+            maps, judged = self._fine_maps(coarse, size)
             quietest.append(quiet(maps))
-            parts.update(torch.stack([distance, _top(maps)], dim=1))
+            parts.update(torch.stack([distance, _top(judged)], dim=1))
         if self.settings.lower:
             self.scales["quiet"] = torch.cat(quietest).amax()
         if self.settings.image_score == "fused":
@@ -88,13 +89,13 @@ class Scorer:
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
-        maps = self._fine_map(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
+        maps, judged = self._fine_maps(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
         located = lowered(maps, self.scales["quiet"]) if "quiet" in self.scales else maps
         if self.settings.image_score == "map":
-            return _top(maps), located
+            return _top(judged), located
         distance = self._distance(network, stages)
         if self.settings.image_score == "fused":
-            return _standard(torch.stack([distance, _top(maps)], dim=1), self.scales["image"]).amax(1), located
+            return _standard(torch.stack([distance, _top(judged)], dim=1), self.scales["image"]).amax(1), located
         return distance, located
 
     def state(self) -> dict[str, Tensor]:
@@ -116,6 +117,7 @@ class Scorer:
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
         scales = {
             **dict.fromkeys(maps, True),
+            "excess": needed["bank"],
             "quiet": self.settings.lower,
             "image": self.settings.image_score == "fused",
         }
@@ -159,13 +161,22 @@ class Scorer:
             assert self.bank is not None
             features = bank_features(stages)
             _check_grid(self.bank.usual.shape[1:], features.shape[2:])
-            maps["bank"] = self.bank.excess(features)
+            maps["bank"] = self.bank.distance(features)
+            maps["excess"] = self.bank.excess(maps["bank"])
         return maps
 
-    def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """The sum of the maps on one scale, (B, H, W), smoothed."""
-        standard = (_standard(map_, self.scales[name]) for name, map_ in coarse.items())
-        return torch.stack([enlarge(map_, size, self.settings.smooth) for map_ in standard]).sum(0)
+    def _fine_maps(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Sums of maps on one scale, (B, H, W), smoothed: the one that locates defects and the one that judges images.
+
+        The second has the bank's excess in the place of its distance: what is unusual for its place tells more about
+        an image, but is loud where good images are still.
+        """
+        fine = {
+            name: enlarge(_standard(map_, self.scales[name]), size, self.settings.smooth)
+            for name, map_ in coarse.items()
+        }
+        located = torch.stack([map_ for name, map_ in fine.items() if name != "excess"]).sum(0)
+        return located, located - fine["bank"] + fine["excess"] if "excess" in fine else located
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
