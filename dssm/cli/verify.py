@@ -34,6 +34,7 @@ def verify(run: Path, model: Path, images: str, tolerance: float | None, differi
 
     Prints the largest differences, verdicts, time and, where defects are known, AUROCs. Ends with status 1 when more
     verdicts differ than may, or a score or a value of a map by more than the tolerance, as a share of 1 + its size.
+    Maps are compared on images that were resized beforehand: what a resize rounds the other way shows in them.
     """
     parity = exporter("parity").verify(run, model, images, tolerance=tolerance, differing=differing)
     for line in lines(parity):
@@ -52,7 +53,7 @@ def lines(parity: Parity) -> list[str]:
     found = [
         f"images           {count}",
         f"score            differs by at most {parity.score:.1e} (allowed: {allowed})",
-        f"map              differs by at most {parity.map:.1e} (allowed: {allowed})",
+        f"map              differs by at most {parity.map:.1e} (allowed: {allowed}), of images resized beforehand",
         f"verdicts         {count - parity.verdicts} of {count} the same",
         f"masks            {100 * parity.pixels:.2g} % of the pixels differ",
         *(
