@@ -18,7 +18,7 @@ from dssm.settings import Settings
 
 @pytest.fixture(scope="module")
 def small() -> Settings:
-    return methods.defaults("cutpaste").replace(size=(64, 64), batch=12, epochs=None, samples=1)
+    return methods.defaults("cutpaste").replace(size=(64, 64), batch=12, epochs=1)
 
 
 def scratched(surfaces: Tensor) -> Tensor:
