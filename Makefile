@@ -8,7 +8,7 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
-.PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs gpu-day check clean
+.PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs bench-inference docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
@@ -18,6 +18,8 @@ help:
 	@echo "make gpu-mutants  plant mistakes in the GPU kernels, see each caught, rewrite docs/gpu_mutants.md"
 	@echo "make gpu-budget  rewrite what their machine code may take; make roofline  rewrite docs/roofline.*"
 	@echo "make bench   install, time the kernels beside their peers, rewrite docs/performance.* and README"
+	@echo "make docs    install, run the blocks of the documentation, build the site: build/docs/index.html"
+	@echo "make bench-inference  time whole detectors beside PaDiM, rewrite docs/inference.* and README"
 	@echo "make gpu-day  on a machine with a GPU: the tests of its kernels there, sanitizers, registers, times"
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
@@ -65,6 +67,14 @@ bench: $(VENV)/.bench
 bench-docs: $(VENV)/.bench
 	$(BIN)/dssm bench --report docs/performance.json --docs .
 
+docs: $(VENV)/.docs
+	$(BIN)/python docs/run.py
+	$(BIN)/python -m sphinx -E -W --keep-going -q docs build/docs
+	@echo "the site: build/docs/index.html"
+
+bench-inference: $(VENV)/.bench $(VENV)/.imagenet
+	$(BIN)/python -m dssm.bench.inference --out docs/inference.json --docs .
+
 gpu-day: $(VENV)/.test,gpu
 	$(BIN)/python -m dssm.bench.gpu_day --out runs/gpu_day.json
 
@@ -75,7 +85,7 @@ check: $(VENV)/.dev
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
 clean:
-	rm -rf $(VENV) build runs *.egg-info dssm/_C*.so
+	rm -rf $(VENV) build runs docs/made *.egg-info dssm/_C*.so
 
 # A torch without CUDA where there is no NVIDIA driver: 200 MB instead of several GB.
 $(VENV)/.torch:

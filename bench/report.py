@@ -74,13 +74,13 @@ def readme_section(data: Data) -> str:
     return "\n".join(lines)
 
 
-def insert(readme: str, section: str) -> str:
+def insert(readme: str, section: str, first: str = BEGIN, last: str = END) -> str:
     """The README with the section between its markers. Raises InputError where they are missing."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise InputError(f"the README must hold the lines {BEGIN} and {END}, between which the table goes")
-    return f"{before}{BEGIN}\n{section}\n{END}{after}"
+        raise InputError(f"the README must hold the lines {first} and {last}, between which the table goes")
+    return f"{before}{first}\n{section}\n{last}{after}"
 
 
 def write_docs(root: Path, data: Data) -> None:

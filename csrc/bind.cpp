@@ -82,6 +82,8 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("component", &dssm::component_cpu, kernel);
   m.def("convolution_panel", &dssm::convolution_panel);
   m.def("convolution", &dssm::convolution_cpu, kernel);
+  m.def("convolution_prepare", &dssm::convolution_prepare_cpu, kernel);
+  m.def("convolution_fused", &dssm::convolution_fused_cpu, kernel);
   m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
   m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
   m.def("covariance", &dssm::covariance_cpu, kernel);

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from dssm import tensors
 from dssm.errors import InputError
-from dssm.files import FACTS, TENSORS, read_json, sha256, write_json
+from dssm.files import CONFIG, FACTS, TENSORS, read_json, sha256, write_json
 
-FORMAT = 2
-_KEYS = ("format", "dssm", "torch", "settings", "size", "thresholds", "data", "sha256")
+FORMAT = 3
+_KEYS = ("format", "dssm", "torch", "settings", "size", "thresholds", "by_hand", "good", "data", "sha256")
+
+_CONTAINERS = {"settings": dict, "thresholds": dict, "by_hand": list, "good": dict, "data": dict}
 
 
 def write(folder: str | Path, values: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -33,14 +35,36 @@ def read(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     facts = read_json(folder / FACTS)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
-        raise InputError(f"{folder / FACTS} has format {found!r}; this version of dssm reads format {FORMAT}")
+        raise InputError(
+            f"{folder / FACTS} has format {found!r}; this version of dssm reads format {FORMAT}: train it again "
+            f"(dssm train --config {folder / CONFIG} --out NEW)"
+        )
     check_keys(facts, _KEYS, f"{folder / FACTS}", "key")
+    _check_values(facts, folder / FACTS)
     found = sha256(folder / TENSORS)
     if found != facts["sha256"]:
         raise InputError(
             f"{folder / TENSORS} is damaged: its SHA-256 is {found}, not {facts['sha256']} as in {FACTS}; copy it again"
         )
     return tensors.read(folder / TENSORS)[0], facts
+
+
+def _check_values(facts: dict[str, Any], place: Path) -> None:
+    """Raise InputError where something is of another kind than `write` was given."""
+    for key, kind in _CONTAINERS.items():
+        if not isinstance(facts[key], kind):
+            raise InputError(f"{place} is damaged: its {key} cannot be {facts[key]!r}; copy it again")
+    for key in ("thresholds", "good"):
+        for name, value in facts[key].items():
+            numbers = value if isinstance(value, list) and value else [value]
+            if not all(isinstance(number, (int, float)) for number in numbers):
+                raise InputError(f"{place} is damaged: {name} of its {key} cannot be {value!r}; copy it again")
+
+
+def update(folder: str | Path, facts: Mapping[str, Any]) -> None:
+    """Replace some facts of a bundle that is whole; the tensors stay, and so does their checksum."""
+    place = Path(folder, FACTS)
+    write_json(place, {**read_json(place), **facts})
 
 
 def check_keys(found: Iterable[str], expected: Iterable[str], place: str, word: str) -> None:

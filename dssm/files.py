@@ -16,9 +16,11 @@ from typing import Any, TextIO
 from dssm.errors import InputError
 
 # What a run folder holds while and after it is trained.
-CONFIG, LOG, CHECKPOINT, TENSORS, FACTS, CARD = (
+CONFIG, LOG, BOARD, SAMPLES, CHECKPOINT, TENSORS, FACTS, CARD = (
     "config.yaml",
     "log.csv",
+    "tensorboard",
+    "samples.png",
     "checkpoint.safetensors",
     "model.safetensors",
     "model.json",
@@ -55,8 +57,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     Raises InputError when `path` exists and is not an empty folder, or cannot be written.
     """
     path = Path(path)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{path} exists already; choose a folder that does not")
+    check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -66,10 +67,19 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         os.replace(temporary, path)
+    except InputError as error:
+        # Nobody knows the temporary folder, which is gone by now.
+        raise InputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new(path: Path) -> None:
+    """Raise InputError when `path` exists and is not an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path} exists already; choose a folder that does not")
 
 
 def _umask() -> int:

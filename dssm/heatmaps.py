@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -10,10 +12,12 @@ from dssm import picture
 from dssm.data import GOOD, read
 from dssm.detector import Detector, Evaluation, Prediction
 
+_LARGEST = (1024, 1024)  # pixels of a picture that waits for its sheet, which shows it smaller still
+
 
 def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Image.Image:
     """The image under its map; colours start at what is typical of good images, their middle is the threshold."""
-    typical, threshold = detector.thresholds["typical"], detector.thresholds["pixel"]
+    typical, threshold = detector.thresholds["typical_pixel"], detector.thresholds["pixel"]
     span = max(threshold - typical, 1e-6)  # a map that is the same everywhere has no span
     return picture.overlay(image, resized(prediction.map, image.size), typical, typical + 2 * span)
 
@@ -21,6 +25,16 @@ def heat(detector: Detector, image: Image.Image, prediction: Prediction) -> Imag
 def mask(detector: Detector, image: Image.Image, prediction: Prediction) -> np.ndarray:
     """(h, w) bool at the image's size: the map above the pixel threshold."""
     return resized(prediction.map, image.size) > detector.thresholds["pixel"]
+
+
+def write_maps(folder: Path, name: Path, detector: Detector, image: Image.Image, prediction: Prediction) -> None:
+    """heatmaps/NAME.png and masks/NAME.png below `folder`, at the image's size; `name` keeps its extension, for a.jpg
+    and a.png may lie side by side."""
+    for kind, drawn in (
+        ("heatmaps", heat(detector, image, prediction)),
+        ("masks", Image.fromarray(mask(detector, image, prediction))),
+    ):
+        picture.save(drawn, folder / kind / name.with_name(name.name + ".png"))
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -44,6 +58,8 @@ def heatmap_sheet(detector: Detector, evaluation: Evaluation, *, rows: int = 12)
         if evaluation.masks is not None:
             truth = evaluation.masks[i]
             row.insert(1, image if truth is None else picture.outline(image, _upscaled(truth.numpy(), image)))
+        for drawn in row:
+            drawn.thumbnail(_LARGEST)
         grid.append(row)
         verdict = "anomalous" if prediction.anomalous else "good"
         captions.append(f"{sample.path.name} ({sample.kind}): score {prediction.score:.4g}, {verdict}")

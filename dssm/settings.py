@@ -35,8 +35,15 @@ class Settings:
     )
 
     # images
-    size: Size | None = _setting((256, 256), "height and width the network sees; null keeps the images' aspect ratio")
+    size: Size | Literal["native"] | None = _setting(
+        (256, 256),
+        "height and width that images are resized to; null keeps their aspect ratio; native: not at all, with tile",
+    )
     pixels: int = _setting(256 * 256, "pixels per image where size is null")
+    tile: Size | None = _setting(
+        None, "height and width of overlapping tiles that images are cut into and the network sees; null: whole images"
+    )
+    overlap: float = _setting(0.2, "share of its sides, at least, that a tile has in common with its neighbours")
     crop: int | None = _setting(None, "side of the windows of the images that training sees; null: whole images")
     textures: str = _setting("builtin", "where pasted texture comes from: a folder of images, or builtin")
     holdout: float = _setting(0.1, "share of the good images kept out of training, to choose the thresholds")
@@ -91,12 +98,15 @@ class Settings:
     image_score: Literal["pooled", "projector", "map", "fused"] = _setting(
         "pooled",
         "Mahalanobis distance of pooled or projected features (eq. 9), the top of the map, or fused: the larger of "
-        "pooled and top on one scale",
+        "top and pooled on one scale, pooled lowered by a deviation",
     )
     pooled_stages: tuple[int, ...] = _setting((4,), "stages whose pooled features enter the image score")
     map: Literal["mahalanobis", "segmentation", "bank", "fused"] = _setting(
         "mahalanobis",
         "one Gaussian per position (eq. 9), the patch head, the bank, or the sum of all that there are on one scale",
+    )
+    lower: bool = _setting(
+        False, "an image that is strange all over, by its camera or light, has its map lowered, not its image score"
     )
     map_stages: tuple[int, ...] = _setting((1, 2, 3), "stages whose features enter the Mahalanobis map")
     map_channels: int = _setting(100, "channels drawn at random from those stages")
@@ -104,6 +114,9 @@ class Settings:
     bank: int = _setting(0, "good feature vectors that every place is compared with; 0: none")
     smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")
     false_reject: float = _setting(0.01, "share of good images that the thresholds may reject")
+    pixel_false_reject: float | None = _setting(
+        None, "share of good images in which any pixel may be above the threshold of pixels; null: as false_reject"
+    )
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(Settings).items():
@@ -111,9 +124,13 @@ class Settings:
         self._check()
 
     def _check(self) -> None:
+        if self.size == "native" and self.tile is None:
+            raise InputError("setting size: native images may be of any size: set tile too, such as 256x256")
         pair = ("alpha", "area")
         rules = {
-            "size": self.size is None or all(side % 32 == 0 and 32 <= side <= 4096 for side in self.size),
+            "size": self.size == "native" or _fits(self.size),
+            "tile": _fits(self.tile),
+            "overlap": 0 <= self.overlap <= 0.75,
             "pixels": 64 * 64 <= self.pixels <= 4096 * 4096,
             "crop": self.crop is None or (self.crop % 32 == 0 and 64 <= self.crop <= 4096),
             "holdout": 0 < self.holdout <= 0.5,
@@ -147,6 +164,7 @@ class Settings:
             "bank": self.bank >= 0,
             "smooth": self.smooth >= 0,
             "false_reject": 0 < self.false_reject < 1,
+            "pixel_false_reject": self.pixel_false_reject is None or 0 < self.pixel_false_reject < 1,
         }
         for name, holds in rules.items():
             if not holds:
@@ -156,6 +174,12 @@ class Settings:
     def maps(self) -> tuple[str, ...]:
         """The maps whose sum is the anomaly map."""
         return self._known_maps if self.map == "fused" else (self.map,)
+
+    @property
+    def false_rejects(self) -> dict[str, float]:
+        """The shares of good images that the thresholds of images and of pixels may reject."""
+        pixel = self.false_reject if self.pixel_false_reject is None else self.pixel_false_reject
+        return {"image": self.false_reject, "pixel": pixel}
 
     @property
     def _known_maps(self) -> tuple[str, ...]:
@@ -188,6 +212,11 @@ class Settings:
         return (base or Settings()).replace(**values)
 
 
+def _fits(size: Size | None) -> bool:
+    """Whether the backbone, which halves the sides five times, takes this size."""
+    return size is None or all(side % 32 == 0 and 32 <= side <= 4096 for side in size)
+
+
 def about(name: str) -> str:
     """What a setting does, in a line."""
     return next(f.metadata["about"] for f in dataclasses.fields(Settings) if f.name == name)
@@ -214,8 +243,9 @@ def _conform(name: str, value: Any, hint: Any) -> Any:
             return value
         raise InputError(f"setting {name} must be one of {', '.join(map(str, arguments))}, not {value!r}")
     if type(None) in arguments:
+        words = [word for a in arguments if get_origin(a) is Literal for word in get_args(a)]
         inner = next(a for a in arguments if a is not type(None))
-        return None if value is None else _conform(name, value, inner)
+        return value if value is None or value in words else _conform(name, value, inner)
     if get_origin(hint) is tuple:
         open_ended = arguments[-1] is Ellipsis
         if isinstance(value, (list, tuple)) and (open_ended or len(value) == len(arguments)):
@@ -270,9 +300,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "classify": False,
         "regress": "none",
         "rate": 0.003,
-        "samples": 2000,
+        "samples": 12000,
         "warmup": 0.1,
         "bank": 1000,
+        "ridge": 0.01,
+        "lower": True,
         "image_score": "fused",
     },
 }

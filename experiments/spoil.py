@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defects made by hand, to choose settings without looking at test images: small, faint, and mostly of kinds that
-training never pastes."""
+"""Defects made by hand, to choose settings without looking at test images, mostly of kinds that training never pastes:
+small and faint ones, broad ones, and changes of the whole image."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import Tensor
 
@@ -13,7 +14,9 @@ from dssm import ops
 
 PASTED = ("noise", "scar", "patch")  # what training pastes, from other textures
 UNSEEN = ("pit", "smear", "stain", "warp", "scratch")
-AREA = (0.0003, 0.01)  # share of the image
+BROAD = ("uneven", "smear", "warp", "stain", "foreign")
+WHOLE = ("tint", "dull", "blur", "light", "zoom")
+AREA, BROAD_AREA = (0.0003, 0.01), (0.02, 0.25)  # share of the image
 
 
 def spoil(images: Tensor, textures: Tensor, seed: int = 7000) -> tuple[Tensor, Tensor, list[str]]:
@@ -32,14 +35,71 @@ def spoil(images: Tensor, textures: Tensor, seed: int = 7000) -> tuple[Tensor, T
         else:
             _, blob, _ = ops.paste(images[i : i + 1], source, index, resolution=(2, 6), **options)
             mask = _scratch(rng, blob.shape[1:]) if kind == "scratch" else blob[0].numpy()
-            soft = gaussian_filter(mask.astype(np.float32), 0.7 if kind == "scratch" else 1.5)
-            soft /= soft.max()
             pixels = images[i].numpy().astype(np.float32)
-            mixed = pixels + soft * (_altered(kind, rng, pixels) - pixels)
-            spoiled[i] = torch.from_numpy(mixed.round().clip(0, 255).astype(np.uint8))
-            masks[i] = torch.from_numpy(soft > 0.5)
+            edge = 0.7 if kind == "scratch" else 1.5
+            spoiled[i], masks[i] = _mixed(pixels, _altered(kind, rng, pixels), mask, edge)
         kinds.append(kind)
     return spoiled, masks, kinds
+
+
+def spoil_broadly(images: Tensor, textures: Tensor, seed: int = 8000) -> tuple[Tensor, Tensor, list[str]]:
+    """As `spoil`, with defects of 2 to 25 % of the image."""
+    spoiled, masks, kinds = images.clone(), torch.zeros(len(images), *images.shape[2:], dtype=torch.bool), []
+    for i in range(len(images)):
+        rng = np.random.default_rng((seed, i))
+        kind = BROAD[i % len(BROAD)]
+        most = float(np.exp(rng.uniform(*np.log(BROAD_AREA))))
+        source = textures[int(rng.integers(len(textures)))][None]
+        area = (0.7 * most, most)
+        _, blob, _ = ops.paste(images[i : i + 1], source, torch.tensor([i]), seed=seed, area=area, resolution=(1, 4))
+        pixels = images[i].numpy().astype(np.float32)
+        if kind == "uneven":
+            rough = gaussian_filter(rng.normal(size=pixels.shape[1:]), 4) * rng.uniform(40, 120)
+            altered = pixels + rough + rng.uniform(-25, 25)
+        elif kind == "foreign":
+            altered = (pixels + images[(i + 7) % len(images)].numpy()[:, ::-1, ::-1]) / 2
+        else:
+            altered = _altered(kind, rng, pixels)
+        spoiled[i], masks[i] = _mixed(pixels, altered, blob[0].numpy(), 3)
+        kinds.append(f"broad {kind}")
+    return spoiled, masks, kinds
+
+
+def change(images: Tensor, seed: int = 9000, tint: float = 0.15) -> Tensor:
+    """Images (n, 3, H, W) uint8 changed all over, in turns: as under another light, focus or camera."""
+    changed = images.clone()
+    for i in range(len(images)):
+        rng = np.random.default_rng((seed, i))
+        kind, pixels = WHOLE[i % len(WHOLE)], images[i].numpy().astype(np.float32)
+        height, width = pixels.shape[1:]
+        if kind == "tint":
+            pixels *= rng.uniform(1 - tint, 1 + tint, (3, 1, 1))
+        elif kind == "dull":
+            pixels = (pixels - pixels.mean()) * rng.uniform(0.6, 0.85) + pixels.mean()
+        elif kind == "blur":
+            sigma = rng.uniform(0.7, 1.5)
+            pixels = gaussian_filter(pixels, (0, sigma, sigma))
+        elif kind == "light":
+            y, x = np.mgrid[:height, :width]
+            angle = rng.uniform(0, 2 * np.pi)
+            slope = np.cos(angle) * (2 * y / height - 1) + np.sin(angle) * (2 * x / width - 1)
+            pixels *= 1 + rng.uniform(0.15, 0.35) * slope
+        else:
+            part = rng.uniform(1 / 1.3, 1 / 1.08)
+            h, w = int(height * part), int(width * part)
+            top, left = (height - h) // 2, (width - w) // 2
+            cut = torch.from_numpy(pixels[None, :, top : top + h, left : left + w])
+            pixels = F.interpolate(cut, size=(height, width), mode="bilinear", antialias=True)[0].numpy()
+        changed[i] = torch.from_numpy(pixels.round().clip(0, 255).astype(np.uint8))
+    return changed
+
+
+def _mixed(pixels: np.ndarray, altered: np.ndarray, mask: np.ndarray, edge: float) -> tuple[Tensor, Tensor]:
+    """The altered image inside the mask, its edge blurred: uint8 (3, H, W), and the mask of what is mostly altered."""
+    soft = gaussian_filter(mask.astype(np.float32), edge)
+    soft /= soft.max()
+    mixed = pixels + soft * (altered - pixels)
+    return torch.from_numpy(mixed.round().clip(0, 255).astype(np.uint8)), torch.from_numpy(soft > 0.5)
 
 
 def _altered(kind: str, rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:

@@ -3,8 +3,10 @@
 
     python experiments/validate.py DATA --textures FOLDER [--preset best] [--set KEY=VALUE]...
 
-Trains on at most 120 good images of DATA and prints the metrics over 48 others and two spoiled copies of each.
-The textures must be others than those that training pastes.
+Trains on at most 120 good images of DATA and prints, over 48 others, the metrics with two copies of each that have a
+small defect, with one that has a broad one, and with one that is changed all over. `shifted` are small defects where
+half of the images, good or not, are changed all over besides. The textures must be others than those that training
+pastes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from spoil import UNSEEN, spoil
+from spoil import change, spoil, spoil_broadly
 
 from dssm import Detector
 from dssm.data import discover, load_images, load_textures
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--preset", default="best")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
-    changes = {key: yaml.safe_load(value) for key, value in (change.split("=", 1) for change in options.changes)}
+    changes = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in options.changes)}
     settings = preset(options.preset).replace(**changes)
 
     paths = [sample.path for sample in discover(options.data, protocol=options.protocol).train]
@@ -43,19 +45,32 @@ def main() -> None:
     size = settings.size or fit_size(paths, settings.pixels)
     good = load_images([paths[i] for i in order[:held_out]], size)
     train = load_images([paths[i] for i in order[held_out : held_out + TRAIN]], size)
-    bad, masks, kinds = spoil(torch.cat([good, good.roll(3, 0)]), load_textures(options.textures, size))
-
+    textures = load_textures(options.textures, size)
     detector = Detector(settings.replace(size=size)).fit(train)
-    predictions = detector.predict(torch.cat([good, bad]))
-    metrics = evaluate_scores(
-        [prediction.score for prediction in predictions],
-        ["good"] * len(good) + kinds,
-        [prediction.map for prediction in predictions],
-        [*torch.zeros(len(good), *size, dtype=torch.bool), *masks],
-    )
-    per_kind = {kind: round(100 * values["image_auroc"], 1) for kind, values in metrics["per_kind"].items()}
-    found = {key: round(100 * metrics[key], 1) for key in ("image_auroc", "pixel_auroc", "pixel_aupro")}
-    print(json.dumps(found | {"unseen": round(sum(per_kind[kind] for kind in UNSEEN) / len(UNSEEN), 1)} | per_kind))
+    changed = change(good)
+    clean, clean_too = detector.predict(good), detector.predict(changed)
+    small, small_masks, small_kinds = spoil(torch.cat([good, good.roll(3, 0)]), textures)
+    broad, broad_masks, broad_kinds = spoil_broadly(good.roll(5, 0), textures)
+    both, both_masks, both_kinds = spoil(change(good.roll(9, 0), seed=9500, tint=0.2), textures, seed=7777)
+    found, found_too = detector.predict(small), detector.predict(both)
+    parts = {
+        "small": (clean, found, small_masks, small_kinds),
+        "broad": (clean, detector.predict(broad), broad_masks, broad_kinds),
+        "shifted": (clean + clean_too, found + found_too, [*small_masks, *both_masks], small_kinds + both_kinds),
+    }
+    for name, (negative, positive, masks, kinds) in parts.items():
+        metrics = evaluate_scores(
+            [prediction.score for prediction in negative + positive],
+            ["good"] * len(negative) + kinds,
+            [prediction.map for prediction in negative + positive],
+            [*torch.zeros(len(negative), *size, dtype=torch.bool), *masks],
+        )
+        report = {key: round(100 * metrics[key], 1) for key in ("image_auroc", "pixel_auroc", "pixel_aupro")}
+        per_kind = {kind: round(100 * values["image_auroc"], 1) for kind, values in metrics["per_kind"].items()}
+        print(json.dumps({"defects": name} | report | per_kind))
+    scores = [prediction.score for prediction in clean + clean_too]
+    whole = evaluate_scores(scores, ["good"] * len(clean) + ["changed"] * len(clean_too))
+    print(json.dumps({"defects": "whole", "image_auroc": round(100 * whole["image_auroc"], 1)}))
 
 
 if __name__ == "__main__":

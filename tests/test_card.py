@@ -22,10 +22,11 @@ def test_the_card_of_a_run(good_folder: Path, tmp_path: Path) -> None:
     run("train", good_folder, "--out", tmp_path / "a", "--licence", "CC BY-SA 4.0", *FAST)
     card = (tmp_path / "a/model_card.md").read_text()
     assert f"data set: {good_folder.name} (layout folder)" in card
-    assert "good images: 24, of which 2 chose the thresholds" in card
+    assert "good images: 24, of which 2 were held out from training" in card
     assert "licence of the data: CC BY-SA 4.0" in card
     assert "Nothing yet" in card
     assert "map: fused" in card
+    assert "2 good images are too few for 1 %, which takes 99" in card
     # The licence belongs to the data, so a config file repeats both.
     run("train", "--config", tmp_path / "a/config.yaml", "--out", tmp_path / "b")
     assert (tmp_path / "b/model_card.md").read_text() == card

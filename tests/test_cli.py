@@ -70,7 +70,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_leaves_a_bundle_a_log_and_a_config(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names == {"config.yaml", "log.csv", "model.safetensors", "model.json", "model_card.md"}
+    assert names == {"config.yaml", "log.csv", "samples.png", "model.safetensors", "model.json", "model_card.md"}
 
 
 def test_the_config_repeats_the_run(trained: Path, tmp_path: Path) -> None:
@@ -88,6 +88,10 @@ def test_evaluate_writes_metrics_scores_and_a_picture(trained: Path, tmp_path: P
     assert metrics["per_kind"].keys() == {"scratch"}
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [row["kind"] for row in rows] == ["good"] * 4 + ["scratch"] * 4
+    assert [float(row["normalised"]) > 0.5 for row in rows] == [row["anomalous"] == "1" for row in rows]
+    assert metrics["defects_found"] == sum(int(row["anomalous"]) for row in rows[4:]) / 4
+    assert metrics["good_rejected"] == sum(int(row["anomalous"]) for row in rows[:4]) / 4
+    assert f"{100 * metrics['defects_found']:.1f} % of the defects found" in result.output
     with Image.open(tmp_path / "heatmaps.png") as sheet:
         assert sheet.width > 256
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -208,12 +212,15 @@ class TestBadInput:
         ("options", "word"),
         [
             (["--size", "100"], "multiples of 32"),
+            (["--tile", "100"], "multiples of 32"),
+            (["--size", "native"], "set tile too"),
             (["--set", "mask=sponge"], "mask"),
             (["--set", "nonsense"], "KEY=VALUE"),
             (["--set", "rate=["], "--set rate=["),
             (["--set", "no_such=1"], "no_such"),
             (["--epochs", "-1"], "epochs"),
             (["--protocol", "strict"], "protocol"),
+            (["--set", "false_reject=1.5"], "false_reject"),
             (["--textures", "/no/such/folder"], "/no/such/folder"),
             (["--device", "warp"], "warp"),
             (["--config", "/no/such.yaml"], "/no/such.yaml"),
@@ -239,6 +246,27 @@ class TestBadInput:
             patch.setenv("DSSM_BACKEND", "cuda")
             message = refused(capsys, "predict", trained, good_folder, "--out", tmp_path / "out", "--device", "cpu")
         assert "'cuda'" in message
+
+
+def test_names_with_spaces_and_of_any_alphabet(trained: Path, good_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "gute Teile ü 東京"
+    data.mkdir()
+    shutil.copy(good_folder / "00.png", data / "a b é 1.png")
+    shutil.copy(good_folder / "01.png", os.fsencode(data) + b"/no \xff UTF-8.png")
+    out = tmp_path / "Ergebnisse für 東京"
+    assert run("predict", trained, data, "--out", out).exit_code == 0
+    assert {path.name for path in (out / "masks").iterdir()} == {"a b é 1.png.png", "no \udcff UTF-8.png.png"}
+
+
+def test_what_pillow_wonders_about_is_not_shown(
+    trained: Path, good_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It warns of images so large that they might be bombs; the tests make every warning an error."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(sys, "argv", ["dssm", "predict", *map(str, (trained, good_folder, "--out", tmp_path / "out"))])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
 
 
 def test_the_real_layouts_are_found(real: Callable[[str], Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_batch_size_and_order_do_not_matter(fitted: Detector, surfaces: Tensor) 
     forwards = [p.score for p in fitted.predict(surfaces)]
     alone = [fitted.predict(surfaces[i : i + 1])[0].score for i in (0, 17)]
     assert alone == pytest.approx([forwards[0], forwards[17]], rel=1e-4)
+
+
+def test_many_threads_get_what_one_gets(fitted: Detector, surfaces: Tensor) -> None:
+    """Batches of different sizes at once, so that no thread may use what another one left."""
+    parts = [surfaces[i : i + 1 + i % 3] for i in range(21)]
+    expected = [fitted.predict(part) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        for predictions, alone in zip(pool.map(fitted.predict, parts), expected, strict=True):
+            assert [p.score for p in predictions] == [p.score for p in alone]
+            assert all(np.array_equal(p.map, q.map) for p, q in zip(predictions, alone, strict=True))
 
 
 def test_files_and_tensors_agree(fitted: Detector, surfaces: Tensor, good_folder: Path) -> None:
@@ -228,6 +239,16 @@ class TestBundle:
         del facts[key]
         (bundle / "model.json").write_text(json.dumps(facts))
         with pytest.raises(InputError, match=word):
+            Detector.load(bundle)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("thresholds", None), ("thresholds", {"image": "x", "pixel": 1}), ("data", 3), ("good", {"image": []})],
+    )
+    def test_a_value_of_another_kind(self, bundle: Path, key: str, value: object) -> None:
+        facts = json.loads((bundle / "model.json").read_text())
+        (bundle / "model.json").write_text(json.dumps({**facts, key: value}))
+        with pytest.raises(InputError, match=rf"model\.json is damaged: .*{key} cannot be"):
             Detector.load(bundle)
 
     def test_a_foreign_key(self, bundle: Path) -> None:

@@ -26,6 +26,14 @@ def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_names_the_folder_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused, files.new_folder(tmp_path / "out") as folder:
+        with files.atomic(folder / "a.txt"), open("/dev/full", "w") as full:
+            full.write("x")
+    assert str(refused.value) == f"cannot write {tmp_path / 'out' / 'a.txt'}: No space left on device"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(InputError, match="exists already"), files.new_folder(tmp_path):

@@ -4,16 +4,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from sklearn.covariance import OAS, oas
 
 from dssm.errors import InputError
-from dssm.scores import Gaussian, Moments, conformal_threshold
-from dssm.scores.bank import RIDGE, make_bank
-from dssm.scores.calibration import deface, trust
+from dssm.methods.dssm import DSSM
+from dssm.scores import Gaussian, Moments
+from dssm.scores.bank import RIDGE, Reservoir, make_bank, usual_at
+from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import oas_shrinkage
-from dssm.scores.neighbors import Reservoir
-from dssm.scores.scorer import Scorer, gaussian_blur
+from dssm.scores.maps import enlarge, gaussian_blur
+from dssm.scores.scorer import Scorer
 from dssm.settings import preset
 
 
@@ -96,23 +98,21 @@ def test_too_few_or_broken_features_are_refused() -> None:
         moments.gaussian()
 
 
-def test_threshold_keeps_its_promise() -> None:
-    """Over many draws, a new good score passes the threshold at most as often as promised, and nearly so."""
-    generator = torch.Generator().manual_seed(0)
-    rejected = []
-    for _ in range(2000):
-        scores = torch.randn(100, generator=generator)
-        rejected.append(scores[-1].item() > conformal_threshold(scores[:-1], 0.05))
-    assert 0.03 < np.mean(rejected) <= 0.065
-    assert conformal_threshold(torch.tensor([3.0, 1.0, 2.0]), 0.01) == 3.0
-
-
 @pytest.mark.parametrize("size", [(40, 30), (3, 50), (1, 1)])
 def test_blur_is_scipys(size: tuple[int, int]) -> None:
     maps = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
     wanted = np.stack([gaussian_filter(m, 2.5, mode="reflect", truncate=4.0) for m in maps.numpy()])
     np.testing.assert_allclose(gaussian_blur(maps, 2.5).numpy(), wanted, atol=1e-6)
     assert gaussian_blur(maps, 0.0) is maps
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (61, 37), (4, 5)])
+@pytest.mark.parametrize("smooth", [0.0, 4.0, 40.0])
+def test_one_product_per_axis_interpolates_and_blurs(size: tuple[int, int], smooth: float) -> None:
+    coarse = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(0))
+    fine = F.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    expected = gaussian_blur(fine, smooth * size[0] / 256)
+    torch.testing.assert_close(enlarge(coarse, size, smooth), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_gaussian_holds_float32() -> None:
@@ -127,7 +127,7 @@ def test_the_bank_measures_mahalanobis_distances_to_the_nearest() -> None:
     good = correlated(300, 6).float()
     sample = Reservoir(1000, seed=0)
     sample.update(good)
-    bank = make_bank(sample, 300, seed=0)  # all of them
+    bank = make_bank(sample, 300, (1, 1), seed=0)  # all of them
     covariance = np.cov(good.numpy().astype(np.float64).T)
     inverse = np.linalg.inv(covariance + RIDGE * np.trace(covariance) / 6 * np.eye(6))
     x = correlated(4 * 5, 6, seed=1).float()
@@ -146,20 +146,60 @@ def test_large_images_have_no_more_gaussians_than_fit_a_model() -> None:
         assert scorer._position_features(stages).shape == (1, 28, *grid)
 
 
-def test_maps_weigh_as_the_square_of_their_separation() -> None:
-    clean = {"mahalanobis": torch.tensor([9.0, 11.0]), "bank": torch.tensor([4.0, 6.0]), "segmentation": torch.ones(2)}
-    defaced = {"mahalanobis": torch.full((6,), 13.0), "bank": torch.full((6,), 6.0), "segmentation": torch.ones(6) * 99}
-    weights = trust(clean, defaced)  # separations 3 and 1
-    assert weights == pytest.approx({"mahalanobis": 1.8, "bank": 0.2, "segmentation": 1.0}, rel=1e-4)
-    assert trust(clean, clean) == pytest.approx(dict.fromkeys(clean, 1.0))
-    assert trust({"segmentation": clean["bank"]}, {"segmentation": defaced["bank"]}) == {"segmentation": 1.0}
+def test_the_bank_knows_what_is_usual_at_every_place() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.full((12, 20), 0.5)
+    spread[:, 10:] = 4.0
+    values = 10 + torch.randn(400, 12, 20, generator=generator) * spread
+    mean, deviation = usual_at(values.flatten(), torch.arange(12 * 20).repeat(400), (12, 20))
+    away = torch.tensor([*range(6), *range(14, 20)])  # smoothing mixes both sides near the border
+    torch.testing.assert_close(deviation[:, away], spread[:, away], rtol=0.15, atol=0)
+    torch.testing.assert_close(mean, torch.full_like(mean, 10.0), rtol=0.03, atol=0)
+    few = usual_at(torch.tensor([1.0, 3.0]), torch.tensor([0, 0]), (8, 8))  # most places have seen nothing
+    torch.testing.assert_close(few[:, 7, 7], torch.tensor([2.0, 1.0]))
 
 
-def test_defaced_images_hold_every_kind_of_patch() -> None:
-    images = torch.randint(90, 160, (4, 3, 64, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    index = torch.arange(4)
-    defaced = deface(images, index, seed=1)
-    changed = (defaced != images.repeat(3, 1, 1, 1)).any(1).flatten(1).float().mean(1)
-    assert changed.min() > 0
-    assert changed.max() < 0.03
-    assert torch.equal(deface(images[2:3], index[2:3], seed=1), defaced[2::4])  # whatever the batch
+def test_a_place_that_always_varies_is_not_strange() -> None:
+    """Good images are busy on the right: there the same distance is less of an excess than on the left."""
+    images = torch.randn(40, 4, 6, 10, generator=torch.Generator().manual_seed(0))
+    images[..., :5] *= 0.1
+    sample = Reservoir(100_000, seed=0)
+    for part in images.split(16):
+        sample.update(part.permute(0, 2, 3, 1).flatten(0, 2))
+    bank = make_bank(sample, 20, (6, 10), seed=0)
+    strange = images[:8] + 1
+    excess = bank.excess(bank.distance(strange))
+    assert excess[..., :3].mean() > 3 * excess[..., 7:].mean()
+    usual = bank.excess(bank.distance(images)).mean((0, 1))
+    assert usual[[0, 1, 2, 7, 8, 9]].abs().max() < 0.5  # of columns away from the border, which smoothing mixes
+
+
+def test_only_an_image_strange_all_over_is_lowered() -> None:
+    good = torch.rand(1, 64, 96, generator=torch.Generator().manual_seed(0))
+    local, strange = good.clone(), good + 5
+    local[:, :48] += 9  # three quarters of the image: a defect, however broad
+    most = quiet(good).amax()
+    assert torch.equal(quiet(good), good[:, ::8, ::8].flatten(1).kthvalue(10).values)
+    assert torch.equal(lowered(good, most), good)
+    torch.testing.assert_close(lowered(local, most)[:, :48], local[:, :48], rtol=0, atol=0.4)
+    torch.testing.assert_close(lowered(strange, most), good)
+
+
+def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) -> None:
+    settings = preset("best").replace(weights=None, size=(64, 64), bank=50, image_score="map")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        method = DSSM(settings)
+    method.network.eval()
+    method.fit([surfaces[:16]])
+    method.calibrate([surfaces[16:]])
+    assert set(method.fitted()) == method.fitted_names()
+    images = torch.cat([surfaces[16:], surfaces[16:] // 2])
+    scores, maps = method.score(images)
+    good, dark = len(surfaces) - 16, maps[len(surfaces) - 16 :]
+    assert scores[good:].min() > scores[:good].max()
+    assert quiet(dark).max() <= method.scorer.scales["quiet"] + 1e-4
+    stages = method.network.stages(images)
+    located, judged = method.scorer._fine_maps(method.scorer._coarse_maps(method.network, stages), (64, 64))
+    torch.testing.assert_close(maps[:good], located[:good])
+    torch.testing.assert_close(scores, judged.flatten(1).amax(1))

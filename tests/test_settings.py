@@ -50,12 +50,22 @@ def test_defaults_are_the_papers() -> None:
         ("bank", -1),
         ("ridge", 0.0),
         ("crop", 100),
+        ("size", "natural"),
+        ("size", "native"),
+        ("tile", [100, 64]),
+        ("overlap", 0.9),
         ("holdout", 0.0),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"setting {name}"):
         Settings().replace(**{name: value})
+
+
+def test_native_images_are_cut_into_tiles() -> None:
+    settings = Settings().replace(size="native", tile=[64, 96])
+    assert (settings.size, settings.tile) == ("native", (64, 96))
+    assert Settings.from_dict(yaml.safe_load(settings.as_yaml())) == settings
 
 
 def test_an_unknown_name_is_named() -> None:

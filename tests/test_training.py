@@ -176,6 +176,11 @@ def test_the_rate_falls_in_steps(surfaces: Tensor, textures: Tensor, tiny: Setti
     assert [row["rate"] for row in history] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
 
 
+def test_an_epoch_shows_no_more_images_than_were_asked_for(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    history = train(method(tiny.replace(samples=10)), surfaces, textures, progress=False)
+    assert [(row["epoch"], row["step"]) for row in history] == [(1, 3)]  # of 4 good images each
+
+
 def test_a_diverging_run_says_so(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     with pytest.raises(InputError, match="lower the setting rate"):
         settings = tiny.replace(rate=1e8, warmup=0.0)

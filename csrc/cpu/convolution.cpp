@@ -78,21 +78,39 @@ void scatter(const Array& image, const Tiles& tiles, int64_t first, int64_t coun
   }
 }
 
+// What follows the convolution, pixel by pixel; nothing where all is missing.
+struct Epilogue {
+  const float* bias = nullptr;   // per channel
+  const Array* added = nullptr;  // of the size of the result
+  bool relu = false;
+
+  Floats operator()(Floats value, int64_t channel, int64_t sample, int64_t y, int64_t x) const {
+    if (bias) value += load<Floats>(bias + channel);
+    if (added) value += load<Floats>(added->at<const float>(sample, channel, y, x));
+    return relu ? (value < 0 ? Floats{} : value) : value;
+  }
+};
+
 // Carries the points of every tile back to its 4x4 pixels.
-void gather(const Block& block, const Tiles& tiles, int64_t first, int64_t count, const Array& image) {
+void gather(const Block& block, const Tiles& tiles, int64_t first, int64_t count, const Epilogue& epilogue,
+            const Array& image) {
   for (int64_t t = 0; t < count; ++t) {
-    const int64_t tile = first + t, column = tile % tiles.columns, row = tile / tiles.columns % tiles.rows;
-    const int64_t height = std::min<int64_t>(kTile, tiles.height - row * kTile);
-    const int64_t width = std::min<int64_t>(kTile, tiles.width - column * kTile);
-    float* corner = image.at<float>(tile / tiles.columns / tiles.rows, 0, row * kTile, column * kTile);
+    const int64_t tile = first + t, sample = tile / tiles.columns / tiles.rows;
+    const int64_t top = tile / tiles.columns % tiles.rows * kTile, left = tile % tiles.columns * kTile;
+    const int64_t height = std::min<int64_t>(kTile, tiles.height - top);
+    const int64_t width = std::min<int64_t>(kTile, tiles.width - left);
+    float* corner = image.at<float>(sample, 0, top, left);
     for (int64_t panel = 0; panel < block.panels; ++panel) {
       for (int side = 0; side < kPanel; side += kLanes) {
         Floats points[kWindow][kWindow], pixels[kTile][kTile];
         for (int i = 0; i < kPoints; ++i) points[i / kWindow][i % kWindow] = load<Floats>(block.at(i, panel, t) + side);
         both_axes<OutputTransform>(points, pixels);
-        float* to = corner + panel * kPanel + side;
+        const int64_t channel = panel * kPanel + side;
         for (int64_t y = 0; y < height; ++y) {
-          for (int64_t x = 0; x < width; ++x) store(to + y * image.stride[2] + x * image.stride[3], pixels[y][x]);
+          for (int64_t x = 0; x < width; ++x) {
+            store(corner + channel + y * image.stride[2] + x * image.stride[3],
+                  epilogue(pixels[y][x], channel, sample, top + y, left + x));
+          }
         }
       }
     }
@@ -172,11 +190,9 @@ void accumulate(const float* a, const float* b, int64_t tiles, bool fresh, float
   }
 }
 
-void convolve(const Array& x, const Array& weight, bool turned, const Array& out, int threads) {
+void convolve(const Array& x, const float* prepared, const Epilogue& epilogue, const Array& out, int threads) {
   const Tiles tiles(x);
   const int64_t inputs = x.size[1], outputs = out.size[1];
-  const Workspace prepared(kPoints * inputs * outputs);
-  prepare(weight, turned, prepared.data(), threads);
   const int64_t size = tiles.block(std::max(inputs, outputs), threads);
   prefer_large_pages(out.data, out.count() * sizeof(float));
   parallel_for((tiles.count + size - 1) / size, threads, [&](int64_t i) {
@@ -186,14 +202,21 @@ void convolve(const Array& x, const Array& weight, bool turned, const Array& out
     scatter<InputTransform>(x, tiles, first, count, 1, from);
     for (int64_t point = 0; point < kPoints; ++point) {
       for (int64_t panel = 0; panel < to.panels; ++panel) {
-        const float* b = &prepared[(point * to.panels + panel) * inputs * kPanel];
+        const float* b = prepared + (point * to.panels + panel) * inputs * kPanel;
         for (int64_t t = 0; t < count; t += kRows) {
           multiply(from.at(point, 0, t), size * kPanel, b, from.panels, to.at(point, panel, t));
         }
       }
     }
-    gather(to, tiles, first, count, out);
+    gather(to, tiles, first, count, epilogue, out);
   });
+}
+
+void convolve_once(const Array& x, const Array& weight, bool turned, const Epilogue& epilogue, const Array& out,
+                   int threads) {
+  const Workspace prepared(kPoints * x.size[1] * out.size[1]);
+  prepare(weight, turned, prepared.data(), threads);
+  convolve(x, prepared.data(), epilogue, out, threads);
 }
 
 }  // namespace
@@ -201,11 +224,25 @@ void convolve(const Array& x, const Array& weight, bool turned, const Array& out
 int convolution_panel() { return kPanel; }
 
 void convolution_cpu(const Array& x, const Array& weight, const Array& out, int threads) {
-  convolve(x, weight, false, out, threads);
+  convolve_once(x, weight, false, {}, out, threads);
+}
+
+void convolution_prepare_cpu(const Array& weight, const Array& prepared, int threads) {
+  prepare(weight, false, prepared.as<float>(), threads);
+}
+
+void convolution_fused_cpu(const Array& x, const Array& weight, const Array& prepared, const Array& bias,
+                           const Array& added, bool relu, const Array& out, int threads) {
+  const Epilogue epilogue{bias.as<const float>(), added ? &added : nullptr, relu};
+  if (prepared) {
+    convolve(x, prepared.as<const float>(), epilogue, out, threads);
+  } else {
+    convolve_once(x, weight, false, epilogue, out, threads);
+  }
 }
 
 void convolution_backward_x_cpu(const Array& grad, const Array& weight, const Array& grad_x, int threads) {
-  convolve(grad, weight, true, grad_x, threads);
+  convolve_once(grad, weight, true, {}, grad_x, threads);
 }
 
 void convolution_backward_weight_cpu(const Array& grad, const Array& x, const Array& grad_weight, int threads) {

@@ -11,6 +11,7 @@ import click
 from dssm import files
 from dssm.card import model_card
 from dssm.cli import options
+from dssm.cli.scores import SCORE_COLUMNS, score_cells
 from dssm.errors import InputError
 from dssm.files import CARD, FACTS
 
@@ -65,7 +66,7 @@ def evaluate(
     out = out or run / "evaluation"
     sheet = heatmap_sheet(detector, evaluation, rows=rows)
     files.write_json(out / "metrics.json", evaluation.metrics)
-    write_scores(out / "scores.csv", evaluation, detector.thresholds["image"])
+    write_scores(out / "scores.csv", evaluation)
     picture.save(sheet, out / "heatmaps.png")
     title = f"{run.resolve().name} on {Path(data).name}"
     report_evaluation(out / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
@@ -73,6 +74,7 @@ def evaluate(
         measured = f"On the test images of {Path(data).resolve().name}, in percent:\n\n```\n{shown}\n```"
         files.write_text(run / CARD, model_card(files.read_json(run / FACTS), measured))
     click.echo(shown)
+    click.echo(verdicts(evaluation.metrics))
     click.echo(f"written: {out}/metrics.json, scores.csv, heatmaps.png, report.html")
 
 
@@ -92,14 +94,19 @@ def table(metrics: dict[str, Any], kinds: list[str]) -> str:
     )
 
 
-def write_scores(path: Path, evaluation: Evaluation, threshold: float) -> None:
+def verdicts(metrics: dict[str, Any]) -> str:
+    """What the model's own threshold decides, in a sentence."""
+    shares = {"of the good images rejected": metrics["good_rejected"], "of the defects found": metrics["defects_found"]}
+    told = [f"{100 * share:.1f} % {what}" for what, share in shares.items() if share is not None]
+    return f"at the threshold {metrics['image_threshold']:.6g}: {', '.join(told)}"
+
+
+def write_scores(path: Path, evaluation: Evaluation) -> None:
     """One line per test image."""
     import csv
 
     with files.atomic(path) as temporary, files.open_csv(temporary) as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "kind", "score", "threshold", "anomalous"])
+        writer.writerow(["file", "kind", *SCORE_COLUMNS])
         for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):
-            writer.writerow(
-                [sample.path, sample.kind, f"{prediction.score:.6g}", f"{threshold:.6g}", int(prediction.anomalous)]
-            )
+            writer.writerow([sample.path, sample.kind, *score_cells(prediction)])

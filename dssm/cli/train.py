@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import click
 import yaml
 
 from dssm import files
+from dssm.cli import options as shared
 from dssm.errors import BackendError, InputError
-from dssm.files import CARD, CHECKPOINT, CONFIG, FACTS, LOG, TENSORS
+from dssm.files import BOARD, CARD, CHECKPOINT, CONFIG, FACTS, LOG, SAMPLES, TENSORS
 from dssm.settings import PRESETS, Settings, preset, read_config
 
 SOURCE = ("data", "protocol", "licence")  # what a config file holds beside settings
@@ -28,7 +30,12 @@ SOURCE = ("data", "protocol", "licence")  # what a config file holds beside sett
     "--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml."
 )
 @click.option("--protocol", type=click.Choice(["paper", "strict"]), help="How BSData is split.")
-@click.option("--size", help="What the network sees: 256, 192x448 (height x width), or auto to keep the aspect ratio.")
+@click.option(
+    "--size",
+    help="What images are resized to: 256, 192x448 (height x width), auto to keep the aspect ratio, or native, with "
+    "--tile, to keep every pixel.",
+)
+@click.option("--tile", help="Cut images into overlapping tiles of this size, such as 256; the network sees those.")
 @click.option("--epochs", type=int, help="Passes over the good images.")
 @click.option("--batch", type=int, help="Images per step.")
 @click.option("--seed", type=int, help="Fixes everything random; for BSData it also picks the split or fold.")
@@ -36,8 +43,11 @@ SOURCE = ("data", "protocol", "licence")  # what a config file holds beside sett
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any setting of `dssm settings`; repeatable."
 )
+@shared.false_reject
+@shared.pixel_false_reject
 @click.option("--licence", help="Licence of the images, for the model card.")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--tensorboard", is_flag=True, help="Show the training in TensorBoard: tensorboard --logdir RUN.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 def train(
     data: str | None,
@@ -47,6 +57,7 @@ def train(
     protocol: str | None,
     licence: str | None,
     device: str | None,
+    tensorboard: bool,
     resume: bool,
     changes: tuple[str, ...],
     **options: Any,
@@ -54,7 +65,8 @@ def train(
     """Learn from the good images of DATA.
 
     DATA is a folder of good images, a data set in MVTec AD layout, a BSData clone, or the word elpv (solar cells, from
-    the package elpv-dataset). What a setting does: `dssm settings`.
+    the package elpv-dataset). What a setting does: `dssm settings`. RUN/samples.png shows, as soon as training begins,
+    what it pastes into good images.
 
     \b
       dssm train parts/good --out runs/parts
@@ -80,7 +92,7 @@ def train(
         click.echo(f"{run} is trained already")
         return
     try:
-        _fit(settings, source, run, device, resume)
+        _fit(settings, source, run, device, resume, tensorboard)
     except (InputError, BackendError):
         if not resume:
             _clear(run)
@@ -96,20 +108,34 @@ def _base(name: str | None, method: str | None) -> Settings:
     return methods.defaults(method)
 
 
-def _fit(settings: Settings, source: dict[str, Any], run: Path, device: str | None, resume: bool) -> None:
+def _fit(
+    settings: Settings, source: dict[str, Any], run: Path, device: str | None, resume: bool, tensorboard: bool
+) -> None:
+    from dssm.card import rates_table
     from dssm.detector import Detector
     from dssm.training import Interrupted
+    from dssm.training.board import Board
 
     detector = Detector(settings, device=device)
     try:
-        detector.fit(source["data"], protocol=source["protocol"], folder=run, resume=resume)
+        with Board(run) if tensorboard else nullcontext() as board:
+            detector.fit(
+                source["data"],
+                protocol=source["protocol"],
+                folder=run,
+                resume=resume,
+                on_epoch=board.epoch if board else None,
+            )
     except Interrupted as error:
         click.echo(f"{error}; go on with: dssm train --resume --out {run}", err=True)
         sys.exit(130)
     detector.data["licence"] = source["licence"]
     detector.save(run)
     (run / CHECKPOINT).unlink(missing_ok=True)
-    click.echo(f"trained on {detector.data['images']} good images at {'x'.join(map(str, detector.size or ()))}: {run}")
+    cut = f", cut into {detector.data['tiles']} tiles of" if detector.tiles else " at"
+    size = "x".join(map(str, detector.input_size))
+    click.echo(f"trained on {detector.data['images']} good images{cut} {size}: {run}")
+    click.echo(rates_table(detector.false_rejects()))
 
 
 def _given(
@@ -133,16 +159,18 @@ def _given(
         except yaml.YAMLError as error:
             raise InputError(f"--set {change}: {str(error).splitlines()[0]}") from error
     given |= {key: value for key, value in options.items() if value is not None}
-    if isinstance(given.get("size"), (str, int)):
-        given["size"] = _size(str(given["size"]))
+    for key in ("size", "tile"):
+        if isinstance(given.get(key), (str, int)):
+            given[key] = _size(str(given[key]))
     extra = {**source, "preset": name}
     return given | {key: value for key, value in extra.items() if value is not None}
 
 
-def _size(text: str) -> list[int] | None:
+def _size(text: str) -> list[int] | str | None:
     from dssm.data import parse_size
 
-    return None if text == "auto" else list(parse_size(text))
+    words = {"auto": None, "native": "native"}
+    return words[text] if text in words else list(parse_size(text))
 
 
 def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
@@ -158,8 +186,9 @@ def _prepare(run: Path, source: dict[str, Any], settings: Settings) -> None:
 def _clear(run: Path) -> None:
     """Leave nothing of a run that could not begin, so that the same command works once its input is mended."""
     if not (run / CHECKPOINT).exists():
-        for name in (CONFIG, LOG, CARD, TENSORS):
+        for name in (CONFIG, LOG, SAMPLES, CARD, TENSORS):
             (run / name).unlink(missing_ok=True)
+        shutil.rmtree(run / BOARD, ignore_errors=True)
         with suppress(OSError):
             run.rmdir()  # unless somebody put a file there
 

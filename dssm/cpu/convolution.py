@@ -11,6 +11,9 @@ from dssm.reference import convolution as reference
 
 _PANEL = lib.convolution_panel()
 _LEAST_TILES = 32  # below, carrying the weights to Winograd's points takes longer than the direct sum
+_LEAST_PREPARED = 12  # the same for weights that are there already
+_POINTS = 36
+_KEPT = 2**22  # values at the points at most: more are read no faster than they are made
 
 
 def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -19,6 +22,38 @@ def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return reference.convolution(x, weight)
     out = _maps(x, weight.shape[0])
     lib.convolution(array(x), array(weight), array(out), threads())
+    return out
+
+
+def prepare(weight: torch.Tensor) -> torch.Tensor | None:
+    """What `fused` needs of weights (Cout, C, 3, 3) that stay; None for those that are not worth keeping."""
+    outputs, inputs = weight.shape[:2]
+    count = _POINTS * outputs * inputs
+    if weight.dtype != torch.float32 or inputs % _PANEL or outputs % _PANEL or count > _KEPT:
+        return None
+    points = torch.empty(count)
+    lib.convolution_prepare(array(weight), array(points), threads())
+    return points
+
+
+def fused(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    points: torch.Tensor | None,
+    bias: torch.Tensor,
+    added: torch.Tensor | None,
+    relu: bool,
+) -> torch.Tensor | None:
+    """relu(convolution + bias + added) without gradient; None where torch's convolution is faster.
+
+    `points` is what `prepare` made of the weight.
+    """
+    if not _pays(x, weight, _LEAST_TILES if points is None else _LEAST_PREPARED):
+        return None
+    out = _maps(x, weight.shape[0])
+    if added is not None:
+        added = added.contiguous(memory_format=torch.channels_last)
+    lib.convolution_fused(*map(array, (x, weight, points, bias, added)), relu, array(out), threads())
     return out
 
 
@@ -33,7 +68,7 @@ def convolution_backward(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tens
     return [grad_x, grad_weight]
 
 
-def _pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
+def _pays(x: torch.Tensor, weight: torch.Tensor, least_tiles: int = _LEAST_TILES) -> bool:
     batch, channels, height, width = x.shape
     if x.dtype != torch.float32 or memory_format(x) != torch.channels_last:
         return False
@@ -41,7 +76,7 @@ def _pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
         return False
     rows, columns = -(-height // 4), -(-width // 4)
     # A tile costs 36 products however few of its 16 pixels lie in the map.
-    return batch * rows * columns >= _LEAST_TILES and 16 * rows * columns <= 3 * height * width
+    return batch * rows * columns >= least_tiles and 16 * rows * columns <= 3 * height * width
 
 
 def _maps(like: torch.Tensor, channels: int) -> torch.Tensor:

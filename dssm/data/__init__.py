@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dssm.data.cache import load_images, load_masks
+from dssm.data.cache import load_images, load_masks, load_tiles
 from dssm.data.collection import GOOD, Collection, Sample, discover, find_images, resolve
 from dssm.data.image import read, read_mask, read_size, resize
 from dssm.data.size import fit_ratio, fit_size, parse_size
@@ -20,6 +20,7 @@ __all__ = [
     "load_images",
     "load_masks",
     "load_textures",
+    "load_tiles",
     "parse_size",
     "read",
     "read_mask",

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All images of a list, resized, in one tensor; and their masks."""
+"""All images of a list, or their tiles, in one tensor; and their masks."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from tqdm import tqdm
 from dssm.data.image import read, read_mask, read_size, resize
 from dssm.data.sample import Sample
 from dssm.errors import InputError
+from dssm.scratch import mapped
+from dssm.tiles import Tiles
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -41,6 +45,28 @@ def load_images(
 
     _each(load, range(len(paths)), progress)
     return tensor
+
+
+def load_tiles(
+    paths: Sequence[Path], size: tuple[int, int] | None, tiles: Tiles, *, progress: str | None = None
+) -> Tensor:
+    """Read images, bring them to `size` (height, width) unless it is None, and return their tiles, uint8 (N, 3, h, w).
+
+    Tiles that would take more than half of the memory lie in a temporary file, which the system pages in and out.
+    Raises InputError for the first image that cannot be read, and beforehand when that file would not fit on its disk.
+    """
+    sizes = [size or read_size(path)[::-1] for path in paths]
+    ends = list(accumulate((tiles.count(whole) for whole in sizes), initial=0))
+    shape = (ends[-1], 3, *tiles.size)
+    small = math.prod(shape) <= _memory() / 2
+    pixels = torch.empty(shape, dtype=torch.uint8) if small else torch.from_numpy(mapped(shape))
+
+    def load(i: int) -> None:
+        image = torch.from_numpy(resize(read(paths[i]), sizes[i]))
+        pixels[ends[i] : ends[i + 1]] = tiles.cut(image[None])
+
+    _each(load, range(len(paths)), progress)
+    return pixels
 
 
 def load_masks(samples: Sequence[Sample], size: tuple[int, int], *, progress: str | None = None) -> Tensor:
@@ -76,10 +102,15 @@ def _each(load: Callable[[int], None], indices: Iterable[int], progress: str | N
             pass
 
 
-def _check_memory(needed: int) -> None:
+def _memory() -> float:
+    """Bytes of this machine, where the system says so."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return math.inf
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _check_memory(needed: int) -> None:
+    there = _memory()
     if needed > there:
         raise InputError(
             f"the images would take {needed / 2**30:.1f} GiB of the {there / 2**30:.1f} GiB of memory; "

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dssm.data import labelme
 from dssm.data.sample import Sample
@@ -19,6 +19,10 @@ MIN_SIDE = 8
 # Pillow's decoders report a broken file in all these ways.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error,
           Image.DecompressionBombError)  # fmt: skip
+COLOURS = {
+    "1": "grey", "L": "grey", "I": "grey", "F": "grey", "LA": "grey with alpha", "P": "palette", "RGB": "colour",
+    "RGBA": "colour with alpha",
+}  # fmt: skip
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 HALF = np.float32(0.5 + 2**-10)  # added before rounding down: ties go up, whatever the last bits of a sum are
 
@@ -57,6 +61,17 @@ def read_size(path: str | Path) -> tuple[int, int]:
         return size
 
 
+def read_format(path: str | Path) -> tuple[str, int]:
+    """Return what a file stores, read from its header: grey, colour, palette, CMYK ..., and the bits per channel.
+
+    Of 16-bit colour, `read` keeps the high byte. Raises InputError like `read`.
+    """
+    with _opened(path) as image:
+        colours = image.mode.split(";")[0]
+        deep = colours == "I" or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+        return COLOURS.get(colours, colours), 1 if colours == "1" else 16 if deep else 8
+
+
 def read_mask(sample: Sample, size: tuple[int, int]) -> np.ndarray:
     """Return the defective pixels of an image of `size` (width, height) as bool (H, W), upright, not resized.
 
@@ -84,12 +99,26 @@ def read_mask(sample: Sample, size: tuple[int, int]) -> np.ndarray:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise InputError(f"cannot read the image {path}: it is no file; remove it")  # a pipe would wait for ever
         with Image.open(path) as image:
             yield image
     except InputError:
         raise
     except BROKEN as error:
-        raise InputError(f"cannot read the image {path}: {error or type(error).__name__}") from error
+        raise InputError(f"cannot read the image {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the path, which Pillow may repeat, and what to do."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image, or damaged; replace or remove it"
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return f"it has more than {most:,} pixels and may be a decompression bomb; cut it into parts"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{error or type(error).__name__}; replace or remove it"
 
 
 def _check_size(path: str | Path, size: tuple[int, int]) -> None:

@@ -16,10 +16,12 @@ from onnxscript import optimizer, rewriter
 from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule
 from torch import Tensor, nn
 
-from dssm import backends, ops
+from dssm import backends, ops, tiles
 from dssm.data.image import HALF
 from dssm.errors import InputError
 from dssm.methods import Method
+from dssm.scores.normalise import spread
+from dssm.tiles import Tiles
 
 OPSET = 18  # the first whose Resize filters before it reduces
 _FUSIONS = (fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_gemm_rule)
@@ -29,27 +31,30 @@ _ANY = 2**31  # how large a constant may be to be worked out beforehand: as larg
 class _Scoring(nn.Module):
     """What a method says of the first image of a batch."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, cut: Tiles | None) -> None:
         super().__init__()
         self.network = method.network
-        self.method = method
+        self.method, self.tiles = method, cut
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        scores, maps = self.method.score(images)
+        scores, maps = tiles.score(self.method, images, self.tiles)
         return scores[0].float(), maps[0].float()
 
 
 @torch.no_grad()
-def trace(method: Method, size: tuple[int, int]) -> onnx.ModelProto:
+def trace(method: Method, size: tuple[int, int], cut: Tiles | None = None) -> onnx.ModelProto:
     """`method.score` as a graph: images (1, 3, H, W) uint8 of `size` -> score () and map (H, W), float32.
 
-    The ops of this package become the plain operators that their references are made of, and batch normalisation
-    becomes part of the convolution before it. Raises InputError for a method that no graph can hold.
+    Where images are cut into tiles, those are one batch of the graph. The ops of this package become the plain
+    operators that their references are made of, and batch normalisation becomes part of the convolution before it.
+    Raises InputError for a method that no graph can hold.
     """
     example = torch.zeros(1, 3, *size, dtype=torch.uint8)
     try:
         with _quiet():
-            program = torch.export.export(_Scoring(method).eval(), (example,)).run_decompositions(_decompositions())
+            program = torch.export.export(_Scoring(method, cut).eval(), (example,)).run_decompositions(
+                _decompositions()
+            )
             exported = torch.onnx.export(
                 program,
                 input_names=["images"],
@@ -71,7 +76,8 @@ def complete(
 ) -> onnx.ModelProto:
     """Around what `trace` made: image (height, width, 3) uint8 -> score, anomalous, map and mask, in a file of its own.
 
-    The image may have any size; map and mask have `size`.
+    Beside them `normalised` and `normalised_map`, score and map as `dssm.scores.normalise` puts them from 0 to 1.
+    The image may have any size; all maps have `size`. `thresholds` are those of a `Detector`.
     """
     graph = core.graph
     constants = [
@@ -80,9 +86,14 @@ def complete(
         helper.make_tensor("half", TensorProto.FLOAT, [], [float(HALF)]),
         # The thresholds are Python's floats; float32 might round one past the score that set it.
         *(
-            helper.make_tensor(f"{name}_threshold", TensorProto.DOUBLE, [], [thresholds[name]])
-            for name in ("image", "pixel")
+            helper.make_tensor(name, TensorProto.DOUBLE, [], [value])
+            for kind in ("image", "pixel")
+            for name, value in (
+                (f"{kind}_threshold", thresholds[kind]),
+                (f"{kind}_spread", spread(thresholds[kind], thresholds[f"typical_{kind}"])),
+            )
         ),
+        helper.make_tensor("one_half", TensorProto.DOUBLE, [], [0.5]),
     ]
     resize = helper.make_node(
         "Resize", ["values", "", "", "size"], ["resized"], mode="linear", antialias=1, exclude_outside=1, axes=[1, 2]
@@ -100,6 +111,8 @@ def complete(
         helper.make_node("Cast", ["map"], ["map_double"], to=TensorProto.DOUBLE),
         helper.make_node("Greater", ["score_double", "image_threshold"], ["anomalous"]),
         helper.make_node("Greater", ["map_double", "pixel_threshold"], ["mask"]),
+        *_normalise("score_double", "image", "normalised"),
+        *_normalise("map_double", "pixel", "normalised_map"),
     ]
     whole = helper.make_graph(
         [*before, *graph.node, *after],
@@ -110,6 +123,8 @@ def complete(
             helper.make_tensor_value_info("anomalous", TensorProto.BOOL, []),
             helper.make_tensor_value_info("map", TensorProto.FLOAT, size),
             helper.make_tensor_value_info("mask", TensorProto.BOOL, size),
+            helper.make_tensor_value_info("normalised", TensorProto.FLOAT, []),
+            helper.make_tensor_value_info("normalised_map", TensorProto.FLOAT, size),
         ],
         [*graph.initializer, *constants],
     )
@@ -117,6 +132,20 @@ def complete(
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     return model
+
+
+def _normalise(values: str, kind: str, result: str) -> list[onnx.NodeProto]:
+    """`dssm.scores.normalise`: 1/2 + d / (2 (s + |d|)), d = values - threshold."""
+    d, size, reach, share, half, whole = (f"{result}_{i}" for i in range(6))
+    return [
+        helper.make_node("Sub", [values, f"{kind}_threshold"], [d]),
+        helper.make_node("Abs", [d], [size]),
+        helper.make_node("Add", [size, f"{kind}_spread"], [reach]),
+        helper.make_node("Div", [d, reach], [share]),
+        helper.make_node("Mul", [share, "one_half"], [half]),
+        helper.make_node("Add", [half, "one_half"], [whole]),
+        helper.make_node("Cast", [whole], [result], to=TensorProto.FLOAT),
+    ]
 
 
 @contextmanager

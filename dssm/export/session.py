@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from dssm.detector import Prediction
 from dssm.errors import InputError
 
-FORMAT = "1"  # of inputs, outputs and metadata
+FORMAT = "2"  # of inputs, outputs and metadata
 OUTPUTS = ("score", "anomalous", "map", "mask")
 _BROKEN = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, Unsupported)
 
@@ -47,7 +49,10 @@ class Exported:
         try:
             self._session = open_session(str(path), threads)
         except _BROKEN as error:
-            raise InputError(f"{path} is not an ONNX model that onnxruntime can run: {_sentence(error)}") from error
+            raise InputError(
+                f"{path} is not an ONNX model that onnxruntime {onnxruntime.__version__} can run; copy or export it "
+                f"again, or install a newer onnxruntime ({_sentence(error)})"
+            ) from error
         self.facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         found = self.facts.get("dssm.format")
         if found is None:
@@ -58,10 +63,14 @@ class Exported:
                 f"{path} has format {found}, written by dssm {version}; this one reads format {FORMAT}: export it again"
             )
 
+        self.thresholds: dict[str, float] = json.loads(self.facts["dssm.thresholds"])
+
     def __call__(self, image: np.ndarray) -> Prediction:
         score, anomalous, heat, mask = self._session.run(OUTPUTS, {"image": image})
-        return Prediction(path=None, score=float(score), anomalous=bool(anomalous), map=heat, mask=mask)
+        return Prediction(None, float(score), bool(anomalous), heat, mask, self.thresholds)
 
 
 def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    """What it says first, without the names of its C++ sources and functions, which come in between."""
+    first = str(error).splitlines()[0].split(". ")[0]
+    return re.sub(r"/\S*onnxruntime\S*\.(cc|h):\d+ .*?\) ", "", first)

@@ -18,5 +18,9 @@ def read(path: str) -> np.ndarray:
 if __name__ == "__main__":
     session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
     for path in sys.argv[2:]:
-        score, anomalous, heat, mask = session.run(["score", "anomalous", "map", "mask"], {"image": read(path)})
-        print(f"{path}: score {score:.6g}, {'anomalous' if anomalous else 'good'}, {mask.mean():.2%} of it marked")
+        # Beside them: map, and normalised_map, where 0.5 is the threshold.
+        score, normalised, anomalous, mask = session.run(
+            ["score", "normalised", "anomalous", "mask"], {"image": read(path)}
+        )
+        verdict = "anomalous" if anomalous else "good"
+        print(f"{path}: score {score:.6g} ({normalised:.3f} of 1), {verdict}, {mask.mean():.2%} of it marked")

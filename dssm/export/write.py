@@ -22,7 +22,7 @@ from dssm.export.quantize import quantize
 from dssm.export.session import FORMAT, open_session
 from dssm.files import CARD, FACTS
 from dssm.methods import Method
-from dssm.scores import choose_thresholds
+from dssm.scores import GoodScores
 
 _LARGEST = 2**31  # bytes of a file of protocol buffers
 _CALIBRATION = 64  # good images that the ranges of 8 bits are taken from
@@ -32,11 +32,13 @@ def export(run: str | Path, path: str | Path, *, int8: bool = False, data: str |
     """Write the model in the folder `run` to `path`, an .onnx file, for `dssm.export.Exported` or any onnxruntime.
 
     Input `image` (height, width, 3) uint8 of any size; outputs `score` () float32, `anomalous` () bool, `map` (H, W)
-    float32 and `mask` (H, W) bool, H and W the size that the network sees. The file's metadata holds the format, the
+    float32 and `mask` (H, W) bool, H and W the size that the network sees; `normalised` () and `normalised_map` (H, W)
+    float32, score and map from 0 to 1 with the threshold at 0.5. The file's metadata holds the format, the
     version, the checksum of the model that it was made from, its thresholds, its settings and its model card.
 
     With `int8` convolutions run in 8 bits; their ranges come from the good images that the model was trained on, and
-    the thresholds are chosen anew, on the images held out from training. `data` says where they are, if they moved.
+    the thresholds are chosen anew, on the images held out from training, unless they were set by hand. `data` says
+    where the images are, if they moved.
 
     Raises InputError for a model that cannot be exported, and for other images than those of the training.
     """
@@ -45,14 +47,20 @@ def export(run: str | Path, path: str | Path, *, int8: bool = False, data: str |
         raise InputError(f"{path}: the name of the model must end in .onnx")
     detector = Detector.load(run, device="cpu")
     assert detector.method is not None
-    assert detector.size is not None
+    if detector.size is None:
+        raise InputError(
+            f"{run} takes images at their own size, and an ONNX model resizes them to one: train with --size "
+            "HEIGHTxWIDTH instead of native"
+        )
     _check_size(path, detector.method)
     good = _good_images(detector, run, data) if int8 else None
-    core, thresholds = trace(detector.method, detector.size), detector.thresholds
+    core, thresholds = trace(detector.method, detector.size, detector.tiles), detector.thresholds
     if good is not None:
         held_out, training = good
         core = quantize(core, training[:: -(-len(training) // _CALIBRATION)])
-        thresholds = choose_thresholds(_scored(core, held_out), detector.settings.false_reject)
+        scores = GoodScores.collect(_scored(core, held_out))
+        by_hand = {kind: thresholds[kind] for kind in detector.by_hand}
+        thresholds = scores.thresholds(detector.settings.false_rejects) | by_hand | scores.typical
     precision = "int8" if int8 else "float32"
     metadata = {
         "dssm.format": FORMAT,

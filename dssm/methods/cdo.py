@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dssm.methods.method import Method
 from dssm.model import backbones
 from dssm.reference.philox import METHOD, integer, philox
-from dssm.scores.scorer import gaussian_blur
+from dssm.scores.maps import gaussian_blur
 from dssm.settings import Settings
 from dssm.training.precision import autocast
 
@@ -60,6 +60,9 @@ class CDO(Method):
             maps = self.network(noisy)
         mask = F.interpolate(mask[:, None].float(), size=maps.shape[2:])[:, 0].bool()
         return {"discrepancy": torch.stack([collaborative(d, mask) for d in maps.unbind(1)]).sum()}
+
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        return images, *spoil(images, index, seed=self.settings.seed)
 
     @torch.no_grad()
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:

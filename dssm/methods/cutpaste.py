@@ -72,6 +72,14 @@ class CutPaste(DSSM):
             classify = F.cross_entropy(logits, labels)
         return {"classify": classify, **predictive_loss(self.network)}
 
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        good, *pasted = make_views(images, index, seed=self.settings.seed, ways=self.settings.ways)[0].split(
+            len(images)
+        )
+        turn = torch.arange(len(images), device=images.device) % len(pasted)  # a patch, a scar, a patch, ...
+        shown = torch.stack(pasted)[turn, torch.arange(len(images), device=images.device)]
+        return good, shown, (shown != good).any(1)
+
 
 def make_views(images: Tensor, index: Tensor, *, seed: int, ways: int) -> tuple[Tensor, Tensor]:
     """n good images (n, 3, H, W) uint8, then the same with a patch, then with a scar; and labels 0, 1, 2.

@@ -72,6 +72,10 @@ class DRAEM(Method):
             **predictive_loss(self.network),
         }
 
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        clean, spoilt, masks = (part.chunk(2)[1] for part in make_pairs(images, textures, index, self.settings))
+        return clean, spoilt, masks
+
     @torch.no_grad()
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         maps = self.network(images)[1].float().sigmoid()

@@ -32,6 +32,11 @@ class DSSM(Method):
             output = self.network(batch.images)
         return losses(output, batch, self.settings)
 
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        batch = make_batch(images, textures, index, self.settings)
+        good, pasted = batch.images.chunk(2)
+        return good, pasted, batch.masks.chunk(2)[1]
+
     def fit(self, batches: Iterable[Tensor]) -> None:
         self.scorer.fit(self.network, batches, self.progress)
 

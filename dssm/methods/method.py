@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from dssm import bundle
 from dssm.errors import InputError
 from dssm.model.backbone import Backbone
+from dssm.model.inference import for_inference
 from dssm.model.weights import load_weights
 from dssm.settings import Settings
 
@@ -51,6 +53,12 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not train")
 
+    def samples(self, images: Tensor, textures: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:  # noqa: ARG002
+        """What `losses` makes of the same arguments, for people: the good images (n, 3, h, w) uint8, the same with
+        something pasted in, and where (n, h, w) bool; None where nothing is pasted.
+        """
+        return None
+
     def fit(self, batches: Iterable[Tensor]) -> None:  # noqa: B027, where the network itself scores there is nothing
         """Learn, in one pass over the good images, what scores are measured against."""
 
@@ -60,6 +68,12 @@ class Method(ABC):
     @abstractmethod
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) float32 of a batch; larger is more anomalous."""
+
+    def for_scoring(self, dtype: torch.dtype = torch.float32) -> Method:
+        """A copy that only `score` may be asked of, and faster (see `dssm.model.inference`); to be made after `fit`."""
+        scoring = copy(self)
+        scoring.network = for_inference(self.network, dtype)
+        return scoring
 
     @property
     def views(self) -> int:

@@ -15,8 +15,8 @@ from dssm.methods.method import Method
 from dssm.methods.patch_svdd_network import LARGE, SMALL, STRIDES, PatchEncoder
 from dssm.reference.philox import integer, philox
 from dssm.scores import Moments
-from dssm.scores.neighbors import Reservoir, nearest
-from dssm.scores.scorer import gaussian_blur
+from dssm.scores.bank import Reservoir, nearest
+from dssm.scores.maps import gaussian_blur
 from dssm.settings import Settings
 from dssm.training.precision import autocast
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dssm.methods.frozen import Frozen
 from dssm.methods.method import Method
+from dssm.scores.bank import Reservoir, coreset, nearest
 from dssm.scores.maps import enlarge
-from dssm.scores.neighbors import Reservoir, coreset, nearest
 from dssm.settings import Settings
 
 _SHARE = 0.01  # of all patches, that the memory bank keeps

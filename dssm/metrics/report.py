@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -35,7 +35,12 @@ def evaluate_scores(
     values = as_scores(scores, "scores")
     if values.shape != (len(kinds),):
         raise InputError(f"scores must hold one number per kind, ({len(kinds)},), not {tuple(values.shape)}")
-    pixels = None if masks is None else _count_pixels(kinds, maps, masks)
+    return summarize(values, kinds, None if masks is None else _count_pixels(kinds, maps, masks))
+
+
+def summarize(scores: Values, kinds: Sequence[str], pixels: Mapping[str, PixelMetrics] | None = None) -> dict[str, Any]:
+    """`evaluate_scores` of pixels that are counted already, by kind, so that no map need be kept."""
+    values = as_scores(scores, "scores")
 
     def summary(defects: Sequence[str]) -> dict[str, float | None]:
         chosen = [i for i, kind in enumerate(kinds) if kind in (GOOD, *defects)]
@@ -48,7 +53,8 @@ def evaluate_scores(
             "f1_threshold": threshold,
         }
         if pixels is not None:
-            metrics |= sum((pixels[kind] for kind in (GOOD, *defects)), PixelMetrics()).compute()
+            counted = (pixels[kind] for kind in (GOOD, *defects) if kind in pixels)
+            metrics |= sum(counted, PixelMetrics()).compute()
         return {key: value if math.isfinite(value) else None for key, value in metrics.items()}
 
     defects = sorted(set(kinds) - {GOOD})

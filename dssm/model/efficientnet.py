@@ -101,7 +101,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 def _normalized(x: Tensor, convolution: Convolution, norm: nn.BatchNorm2d) -> Tensor:
     """Convolution, then batch normalisation; in one where its averages are fixed."""
-    if norm.training:
+    if norm.training or not isinstance(norm, nn.BatchNorm2d):  # or what `dssm.model.inference` puts in its place
         return norm(convolution(x))
     assert norm.running_mean is not None
     assert norm.running_var is not None

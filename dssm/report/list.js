@@ -6,6 +6,7 @@ const COLUMNS = [
   { key: 'name', label: 'image', of: (row) => row.name },
   ...(known ? [{ key: 'kind', label: 'kind', of: (row) => row.kind }] : []),
   { key: 'score', label: 'score', of: (row) => row.score, number: true },
+  { key: 'normalised', label: 'normalised', of: normalisedScore, number: true },
   { key: 'verdict', label: 'verdict', of: (row) => verdict(row) },
 ];
 
@@ -53,6 +54,7 @@ function line(row) {
     element('td', {}, element('button', { type: 'button' }, row.name)),
     ...(known ? [element('td', {}, row.kind)] : []),
     element('td', { class: 'number' }, short(row.score)),
+    element('td', { class: 'number' }, normalisedScore(row).toFixed(3)),
     element('td', {}, element('span', { class: judged }, verdict(row))));
 }
 

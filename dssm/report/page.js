@@ -31,6 +31,13 @@ const short = (value) => String(Number(value.toPrecision(4)));
 const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)}\u00a0%` : '-');
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
+/** From 0 to 1: 0.1 is typical of good images, 0.5 the threshold as it is now (dssm.scores.normalise). */
+function normalised(value, threshold, typical) {
+  const distance = value - threshold;
+  return 0.5 + distance / (2 * (Math.max(Math.abs(threshold - typical) / 4, 1e-6) + Math.abs(distance)));
+}
+const normalisedScore = (row) => normalised(row.score, state.threshold, facts.thresholds.typical_image);
+
 /** An element; text becomes a text node, so that no name in the data can become markup. */
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);

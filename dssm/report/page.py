@@ -81,7 +81,8 @@ class Page:
         self._file.write(f'<script type="application/json" id="facts">{_json(everything)}</script>\n')
 
     def _name(self, path: Path) -> str:
-        return (path.relative_to(self._root) if path.is_relative_to(self._root) else path).as_posix()
+        place, root = Path(os.path.abspath(path)), Path(os.path.abspath(self._root))
+        return (place.relative_to(root) if place.is_relative_to(root) else path).as_posix()
 
 
 @contextmanager
@@ -137,13 +138,13 @@ def _facts(detector: Detector, title: str) -> dict[str, Any]:
     """What the page says of the model, and what it needs to draw."""
     settings, data = detector.settings.as_dict(), detector.data
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    height, width = detector.size or (0, 0)
+    height, width = detector.input_size
     model = {
         "trained on": f"{data['images']} good images of {data['name']}",
         "protocol": data.get("protocol"),
-        "size that the network sees": f"{width} x {height} pixels",
+        "size that the network sees": f"{width} x {height} pixels" + (", a tile" if detector.tiles else ""),
         **{f"{name} threshold": f"{detector.thresholds[name]:.6g}" for name in ("image", "pixel")},
-        "typical value of a map": f"{detector.thresholds['typical']:.6g}",
+        "typical score and value of a map": "{typical_image:.6g}, {typical_pixel:.6g}".format(**detector.thresholds),
         "device": str(detector.device),
         "versions": f"dssm {dssm.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
         "written": now,

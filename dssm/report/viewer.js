@@ -22,13 +22,15 @@ function paint(canvas, width, height, colourOf) {
 
 /** Heat starts at what is typical of good images, and the middle of the colours is the pixel threshold. */
 function paintHeat({ width, height, map }) {
-  const { typical } = facts.thresholds;
+  const { typical_pixel: typical } = facts.thresholds;
   const span = 2 * Math.max(state.pixel - typical, 1e-6);
   const heat = Uint32Array.from({ length: 256 }, (_, i) => colour(i, state.opacity * i));
   paint($('heat'), width, height, (i) => heat[Math.round(255 * clamp((map[i] - typical) / span, 0, 1))]);
 
   const ends = $('scale').querySelectorAll('span');
-  [typical, typical + span].forEach((value, i) => { ends[i].textContent = short(value); });
+  [typical, typical + span].forEach((value, i) => {
+    ends[i].textContent = `${short(value)} (${normalised(value, state.pixel, typical).toFixed(1)})`;
+  });
   paint($('colours'), 256, 1, (i) => colour(i, 255));
 }
 
@@ -57,7 +59,7 @@ function describe(row, list) {
   const judged = isAnomalous(row);
   $('name').textContent = row.name;
   $('verdict').replaceChildren(
-    `${at < 0 ? 'not in the list' : `${at + 1} of ${list.length}`} · score ${short(row.score)} · `,
+    `${at < 0 ? 'not in the list' : `${at + 1} of ${list.length}`} · score ${short(row.score)} (${normalisedScore(row).toFixed(3)} of 1) · `,
     element('b', { class: judged ? 'bad' : 'good' }, judged ? 'anomalous' : 'good'),
     ...(known ? [` · in truth ${row.kind}`] : []),
     ...(isWrong(row) ? [' · ', element('b', {}, verdict(row))] : []),
@@ -91,6 +93,6 @@ async function drawViewer(list) {
 }
 
 /** The slider of the pixel threshold runs from what is typical of good images to four times as far as the model's. */
-const pixelReach = () => 4 * Math.max(facts.thresholds.pixel - facts.thresholds.typical, 1e-6);
-const pixelPosition = (value) => clamp((value - facts.thresholds.typical) / pixelReach(), 0, 1);
-const pixelValue = (position) => facts.thresholds.typical + position * pixelReach();
+const pixelReach = () => 4 * Math.max(facts.thresholds.pixel - facts.thresholds.typical_pixel, 1e-6);
+const pixelPosition = (value) => clamp((value - facts.thresholds.typical_pixel) / pixelReach(), 0, 1);
+const pixelValue = (position) => facts.thresholds.typical_pixel + position * pixelReach();

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from dssm.scores.false_reject import FalseReject
 from dssm.scores.gaussian import Gaussian, Moments
+from dssm.scores.normalise import normalise
 from dssm.scores.scorer import Scorer
-from dssm.scores.threshold import choose_thresholds, conformal_threshold
+from dssm.scores.threshold import GoodScores, conformal_threshold
 
-__all__ = ["Gaussian", "Moments", "Scorer", "choose_thresholds", "conformal_threshold"]
+__all__ = ["FalseReject", "Gaussian", "GoodScores", "Moments", "Scorer", "conformal_threshold", "normalise"]

@@ -1,42 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much each of several maps is to be trusted, from defects that are pasted into good images."""
+"""Images that are strange all over, by good images that nothing was fitted to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
 from torch import Tensor
 
-from dssm import ops
-from dssm.ops.paste import KINDS
-
-AREA = (0.001, 0.02)  # share of the image: small, for large defects tell maps apart less
-ALPHA = (0.2, 0.8)
-LEAST = 0.05  # of the mean: a few images know a deviation badly
+QUIET = 0.1  # share of an image that tells whether all of it is strange; a broad defect leaves more of it alone
+_STRIDE = 8  # pixels between those looked at: maps are smooth
 
 
-def deface(images: Tensor, index: Tensor, seed: int) -> Tensor:
-    """Every image (B, 3, H, W) uint8 with a noise patch of itself, with a scar, and with a patch: (3 B, 3, H, W)."""
-    count = len(KINDS)
-    images, index = images.repeat(count, 1, 1, 1), torch.cat([index * count + k for k in range(count)])
-    kind = torch.arange(count, device=images.device).repeat_interleave(len(index) // count)
-    source = ops.augment(images.flip(2, 3).contiguous(), index, seed=seed, count=3)
-    return ops.paste(images, source, index, seed=seed, kind=kind, alpha=ALPHA, area=AREA)[0]
+def quiet(maps: Tensor) -> Tensor:
+    """The value (B,) below which the quietest tenth of each map (B, H, W) lies."""
+    values = maps[:, ::_STRIDE, ::_STRIDE].flatten(1)
+    count = values.shape[1]
+    return values.topk(count - int(QUIET * count), dim=1).values[:, -1]  # ONNX knows topk, no quantile
 
 
-def trust(clean: Mapping[str, Tensor], defaced: Mapping[str, Tensor]) -> dict[str, float]:
-    """Weights by name, 1 on average, from the tops of maps of good images (n,) and of the same defaced (k n,).
+def lowered(maps: Tensor, most: Tensor) -> Tensor:
+    """Maps (B, H, W), each lowered by how far its quietest tenth lies above `most` (), that of good images.
 
-    A map weighs as the square of its separation: the mean rise of its top, in deviations of the tops of good images.
-    The patch head was trained on such patches, which would flatter it: it weighs as the mean of the others.
+    Another camera or light makes all of an image strange. That speaks for its image score; where in it a defect lies,
+    only differences within it can tell.
     """
-    judged = {name: _separation(clean[name], defaced[name]) ** 2 + 1e-6 for name in clean if name != "segmentation"}
-    mean = sum(judged.values()) / len(judged) if judged else 1.0
-    return {name: judged.get(name, mean) / mean for name in clean}
-
-
-def _separation(clean: Tensor, defaced: Tensor) -> float:
-    rise = defaced.mean() - clean.mean()  # every clean image has as many defaced ones
-    deviation = torch.maximum(clean.std(correction=0), LEAST * clean.mean().abs()).clamp_min(1e-6)
-    return max((rise / deviation).item(), 0.0)
+    return maps - (quiet(maps) - most).clamp_min(0)[:, None, None]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -12,12 +13,14 @@ from torch import Tensor
 from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
-from dssm.scores.bank import POOL, Bank, make_bank
-from dssm.scores.calibration import LEAST, deface, trust
+from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
+from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import Gaussian, Moments
-from dssm.scores.neighbors import Reservoir
+from dssm.scores.maps import enlarge
 from dssm.settings import Settings
 
+MARGIN = 1.0  # deviations by which pooled features must stand out more than the top of the map: they see defects less
+LEAST = 0.05  # deviation of image scores, of their mean: a few images know it badly
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
 BANK_STAGES = (2, 3)  # fine enough for small defects, deep enough to know textures (PatchCore, Roth et al. 2022)
 
@@ -31,14 +34,14 @@ class Scorer:
         self.position: Gaussian | None = None  # of stage features, one per position
         self.bank: Bank | None = None  # of stage features, wherever they lie
         self.channels = _draw_channels(settings, widths)
-        # Mean and deviation, over good images, of each map (divided by its weight) and of each part of a fused image
-        # score: different units on one scale.
+        # Mean and deviation, over good images, of each map, of the bank's excess and of each part of a fused image
+        # score: different units on one scale. And the highest value of the quietest tenth of their maps.
         self.scales: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def fit(self, network: Network, batches: Iterable[Tensor], progress: bool = False) -> None:
         """One pass over batches of good images (B, 3, H, W)."""
-        maps, seed = self.settings.maps, self.settings.seed
+        maps, seed, grid = self.settings.maps, self.settings.seed, (0, 0)
         image, position, sample = Moments(), Moments(), Reservoir(POOL, seed=seed)
         for images in batches:
             stages = network.stages(images)
@@ -47,61 +50,53 @@ class Scorer:
             if "mahalanobis" in maps:
                 position.update(self._position_features(stages))
             if "bank" in maps:
-                sample.update(bank_features(stages).permute(0, 2, 3, 1).flatten(0, 2))
+                features = bank_features(stages)
+                grid = (features.shape[2], features.shape[3])
+                sample.update(features.permute(0, 2, 3, 1).flatten(0, 2))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian(self.settings.ridge) if position.count else None
         self.bank = None
         if "bank" in maps:
-            self.bank = make_bank(sample, self.settings.bank, seed=seed, progress=progress)
+            self.bank = make_bank(sample, self.settings.bank, grid, seed=seed, progress=progress)
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
-        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen.
-
-        What separates those images from copies of them with pasted defects best weighs most (see `trust`).
-        """
-        values = {name: Moments() for name in self.settings.maps}
-        several = len(values.keys() - {"segmentation"}) > 1  # or there is nothing to weigh
-        clean: dict[str, list[Tensor]] = {name: [] for name in values}
-        defaced: dict[str, list[Tensor]] = {name: [] for name in values}
+        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen."""
+        values: dict[str, Moments] = defaultdict(Moments)
         seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
-        count = 0
         for images in batches:
             stages = network.stages(images)
             coarse = self._coarse_maps(network, stages)
-            index = torch.arange(count, count + len(images), device=images.device)
-            count += len(images)
-            spoiled = coarse
-            if several:
-                spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))
             for name, map_ in coarse.items():
                 values[name].update(map_.reshape(-1, 1))
-                clean[name].append(_top(map_))
-                defaced[name].append(_top(spoiled[name]))
             seen.append((coarse, self._distance(network, stages)))
             size = (images.shape[2], images.shape[3])
-        weights = trust({name: torch.cat(tops) for name, tops in clean.items()},
-                        {name: torch.cat(tops) for name, tops in defaced.items()})  # fmt: skip
         self.scales = {name: _scale(moments) for name, moments in values.items()}
-        for name, scale in self.scales.items():
-            scale[1] /= weights[name]
+        if not self.settings.lower and self.settings.image_score != "fused":
+            return
+        parts, quietest = Moments(), []
+        for coarse, distance in seen:
+            maps, judged = self._fine_maps(coarse, size)
+            quietest.append(quiet(maps))
+            parts.update(torch.stack([distance, _top(judged)], dim=1))
+        if self.settings.lower:
+            self.scales["quiet"] = torch.cat(quietest).amax()
         if self.settings.image_score == "fused":
-            parts = Moments()
-            for coarse, distance in seen:
-                parts.update(torch.stack([distance, _top(self._fine_map(coarse, size))], dim=1))
-            self.scales["image"] = _scale(parts, least=LEAST)
+            self.scales["image"] = scale = _scale(parts, least=LEAST)
+            scale[0, 0] += MARGIN * scale[1, 0]
 
     @torch.no_grad()
     def score(self, network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) and maps (B, H, W) of a batch (B, 3, H, W), float32. Maps are in deviations from good ones."""
         stages = network.stages(images)
-        maps = self._fine_map(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
+        maps, judged = self._fine_maps(self._coarse_maps(network, stages), (images.shape[2], images.shape[3]))
+        located = lowered(maps, self.scales["quiet"]) if "quiet" in self.scales else maps
         if self.settings.image_score == "map":
-            return _top(maps), maps
+            return _top(judged), located
         distance = self._distance(network, stages)
         if self.settings.image_score == "fused":
-            return _standard(torch.stack([distance, _top(maps)], dim=1), self.scales["image"]).amax(1), maps
-        return distance, maps
+            return _standard(torch.stack([distance, _top(judged)], dim=1), self.scales["image"]).amax(1), located
+        return distance, located
 
     def state(self) -> dict[str, Tensor]:
         """Everything that was fitted, as named tensors."""
@@ -120,8 +115,13 @@ class Scorer:
             "bank": "bank" in maps,
         }
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
-        scales = (*maps, "image") if self.settings.image_score == "fused" else maps
-        return {"channels"} | fitted | {f"scale.{name}" for name in scales}
+        scales = {
+            **dict.fromkeys(maps, True),
+            "excess": needed["bank"],
+            "quiet": self.settings.lower,
+            "image": self.settings.image_score == "fused",
+        }
+        return {"channels"} | fitted | {f"scale.{name}" for name, there in scales.items() if there}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; the names are those of `expected`."""
@@ -155,22 +155,28 @@ class Scorer:
         if "mahalanobis" in self.settings.maps:
             assert self.position is not None
             features = self._position_features(stages)
-            fitted, given = self.position.mean.shape[:2], features.shape[2:]
-            if fitted != given:
-                raise InputError(f"this model was fitted on images of {list(fitted)} positions, not {list(given)}")
+            _check_grid(self.position.mean.shape[:2], features.shape[2:])
             maps["mahalanobis"] = self.position.distance(features)
         if "bank" in self.settings.maps:
             assert self.bank is not None
-            maps["bank"] = self.bank.distance(bank_features(stages))
+            features = bank_features(stages)
+            _check_grid(self.bank.usual.shape[1:], features.shape[2:])
+            maps["bank"] = self.bank.distance(features)
+            maps["excess"] = self.bank.excess(maps["bank"])
         return maps
 
-    def _fine_map(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """The sum of the maps on one scale, (B, H, W), smoothed."""
-        standard = [
-            F.interpolate(_standard(map_, self.scales[name])[:, None], size=size, mode="bilinear")[:, 0]
+    def _fine_maps(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Sums of maps on one scale, (B, H, W), smoothed: the one that locates defects and the one that judges images.
+
+        The second has the bank's excess in the place of its distance: what is unusual for its place tells more about
+        an image, but is loud where good images are still.
+        """
+        fine = {
+            name: enlarge(_standard(map_, self.scales[name]), size, self.settings.smooth)
             for name, map_ in coarse.items()
-        ]
-        return gaussian_blur(torch.stack(standard).sum(0), self.settings.smooth * size[0] / 256)
+        }
+        located = torch.stack([map_ for name, map_ in fine.items() if name != "excess"]).sum(0)
+        return located, located - fine["bank"] + fine["excess"] if "excess" in fine else located
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
@@ -180,7 +186,7 @@ class Scorer:
 
 
 # The tensors of what was fitted.
-_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors")}
+_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors", "usual")}
 
 
 def bank_features(stages: list[Tensor]) -> Tensor:
@@ -199,6 +205,11 @@ def at_size(stages: list[Tensor], size: tuple[int, int]) -> Tensor:
         for x in stages
     ]
     return torch.cat(resized, dim=1)
+
+
+def _check_grid(fitted: torch.Size, given: torch.Size) -> None:
+    if fitted != given:
+        raise InputError(f"this model was fitted on images of {list(fitted)} positions, not {list(given)}")
 
 
 def _top(maps: Tensor) -> Tensor:
@@ -222,26 +233,3 @@ def _draw_channels(settings: Settings, widths: tuple[int, ...]) -> Tensor:
     total = sum(widths[stage - 1] for stage in settings.map_stages)
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.randperm(total, generator=generator)[: settings.map_channels].sort().values
-
-
-def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
-    """Blur (B, H, W) with a Gaussian of `sigma` pixels, cut at 4 sigma, borders reflected. In the maps' own dtype."""
-    radius = int(4 * sigma + 0.5)
-    if radius == 0:
-        return maps
-    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
-    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    weights = weights / weights.sum()
-    x = maps[:, None]
-    with torch.autocast(maps.device.type, enabled=False):  # a map in bfloat16 would have 256 levels
-        for dim in (2, 3):
-            x = _reflect(x, dim, radius)
-            x = F.conv2d(x, weights.view(1, 1, -1, 1) if dim == 2 else weights.view(1, 1, 1, -1))
-    return x[:, 0]
-
-
-def _reflect(x: Tensor, dim: int, radius: int) -> Tensor:
-    """Pad one dimension by mirroring at the outer edge of the border pixels, however small the image."""
-    size = x.shape[dim]
-    index = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
-    return x.index_select(dim, torch.where(index < size, index, 2 * size - 1 - index))

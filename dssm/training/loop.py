@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import csv
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from tqdm import tqdm
 from dssm.errors import InputError
 from dssm.files import CHECKPOINT, LOG, atomic
 from dssm.settings import Settings
+from dssm.stop import stop_signal
 from dssm.training import checkpoint
 from dssm.training.checkpoint import Progress
 
@@ -39,12 +37,14 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a method's network in place on good images (N, 3, H, W) uint8; returns one row per epoch: losses, rate,
     images/s.
 
     Images and textures live on the network's device. `folder` receives log.csv and checkpoint.safetensors; with
     `resume` the training goes on from the checkpoint and ends with the weights of an unbroken run on the same machine.
+    `on_epoch` gets every row as it is finished.
     Raises Interrupted on Ctrl-C after saving, InputError when the loss is no longer finite.
     """
     network, settings = method.network, method.settings
@@ -55,7 +55,7 @@ def train(
     saved = time.monotonic()
     network.train()
     with (
-        _stop_signal() as stop,
+        stop_signal() as stop,
         torch.random.fork_rng(devices=[images.device] if images.is_cuda else []),
         tqdm(total=trainer.steps, initial=state.step, desc="train", unit="step", disable=not progress) as bar,
     ):
@@ -74,6 +74,8 @@ def train(
                 state.sums = {}
                 if folder is not None:
                     _write_log(folder / LOG, state.history)
+                if on_epoch is not None:
+                    on_epoch(state.history[-1])
             due = time.monotonic() - saved >= settings.checkpoint
             if folder is not None and (due or stop.is_set()):
                 checkpoint.save(folder / CHECKPOINT, network, trainer.optimizer, state, trainer.run)
@@ -92,7 +94,11 @@ class _Trainer:
         self.settings = settings = method.settings
         self.good = min(max(settings.batch // method.views, 1), len(images))
         self.steps_per_epoch = len(images) // self.good
-        epochs = settings.epochs if settings.epochs is not None else math.ceil(settings.samples / len(images))
+        epochs = settings.epochs
+        if epochs is None:
+            # Of more images than `samples` the one epoch shows that many, drawn at random.
+            self.steps_per_epoch = min(self.steps_per_epoch, math.ceil(settings.samples / self.good))
+            epochs = math.ceil(settings.samples / len(images))
         self.steps = epochs * self.steps_per_epoch
         self.optimizer = _optimizer(method.network, settings)
         self.run = {**settings.as_dict(), "images": len(images), "textures": len(textures)}
@@ -170,24 +176,3 @@ def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a step is never cut in two. A second Ctrl-C stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may take signals
-        return
-
-    def on_signal(*_: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dssm.data import Sample, read, read_mask, read_size, resize
+from dssm.data.image import read_format
 from dssm.errors import InputError
 
 ORIENTATION = 0x0112
@@ -153,6 +156,37 @@ def test_too_small(tmp_path: Path, size: tuple[int, int]) -> None:
     for reader in (read, read_size):
         with pytest.raises(InputError, match=rf"a\.png is {size[0]}x{size[1]} pixels; at least 8x8"):
             reader(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Opening a pipe would wait for somebody to write."""
+    make(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: it is no file"):
+        read(tmp_path / "a.png")
+
+
+def test_messages_say_what_to_do_and_name_the_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("hello")
+    with pytest.raises(InputError, match="replace or remove it") as refused:
+        read(path)
+    assert str(refused.value).count(path.name) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("1", ("grey", 1)), ("L", ("grey", 8)), ("RGB", ("colour", 8)), ("RGBA", ("colour with alpha", 8)),
+     ("P", ("palette", 8)), ("I;16", ("grey", 16))],
+)  # fmt: skip
+def test_format(tmp_path: Path, mode: str, expected: tuple[str, int]) -> None:
+    Image.new(mode, (16, 12)).save(tmp_path / "a.png")
+    assert read_format(tmp_path / "a.png") == expected
+
+
+def test_format_of_deep_colour(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), DEEP)
+    assert read_format(tmp_path / "a.png") == ("colour", 16)
 
 
 def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from dssm.metrics import evaluate_scores
 from dssm.report import report, report_evaluation
 
 THRESHOLD = 10.0
+THRESHOLDS = {"image": THRESHOLD, "pixel": 2.0, "typical_image": 5.0, "typical_pixel": 1.0}
 # Folder and file of the first: its path holds the tag that would end a script.
 NAMES = ["a</script><script>hacked=1", "<img src=x onerror=hacked=1>", "\"quoted\" & 'so on'", "ü ß 東京"]
 SCORES = {
@@ -32,7 +33,7 @@ def detector() -> Detector:
     """Nothing is scored with it: the report reads its thresholds and settings."""
     made = Detector("quick", device="cpu")
     made.size = (48, 64)
-    made.thresholds = {"image": THRESHOLD, "pixel": 2.0, "typical": 1.0}
+    made.thresholds = THRESHOLDS
     made.data = {"name": "metal", "images": 40}
     return made
 
@@ -58,7 +59,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
             Image.fromarray(pixels).save(path)
             marked = root / "mask.png" if kind == "scratch" else None
             samples.append(Sample(path, kind, marked))
-            predictions.append(Prediction(path, score, score > THRESHOLD, heat, heat > 2))
+            predictions.append(Prediction(path, score, score > THRESHOLD, heat, heat > 2, THRESHOLDS))
             masks.append(None if kind == "dent" else torch.from_numpy(truth))
     metrics = evaluate_scores(
         [p.score for p in predictions], [s.kind for s in samples], [p.map for p in predictions], masks

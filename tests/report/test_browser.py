@@ -15,6 +15,7 @@ import pytest
 
 from dssm.data import GOOD
 from dssm.detector import Evaluation
+from dssm.scores import normalise
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -141,6 +142,18 @@ def test_counts_follow_the_slider(open_report: Opener, evaluated: Path, evaluati
     assert page.locator("#kinds td[data-kind=dent]").inner_text().startswith("2 of 3, 66.7")
 
 
+def test_normalised_scores_follow_the_threshold(open_report: Opener, evaluated: Path, evaluation: Evaluation) -> None:
+    page = open_report(evaluated)
+    scores = sorted((prediction.score for prediction in evaluation.predictions), reverse=True)
+    for threshold in (10.0, 20.0, 5.0):  # 5 is typical of good images
+        page.get_by_label("Threshold", exact=True).fill(str(threshold))
+        settle(page)
+        cells = page.locator("#scroll tbody td:nth-child(4)").all_inner_texts()
+        assert cells == [f"{normalise(score, threshold, 5.0):.3f}" for score in scores]
+    assert "(0.1)" in page.locator("#scale").inner_text()
+    assert "(0.9)" in page.locator("#scale").inner_text()
+
+
 def test_sorting_and_filtering(open_report: Opener, evaluated: Path, evaluation: Evaluation) -> None:
     page = open_report(evaluated)
     root = evaluation.samples[5].path.parent
@@ -261,7 +274,7 @@ def test_predictions_without_truth(open_report: Opener, predicted: Path, evaluat
         page.get_by_label("Threshold", exact=True).fill(str(threshold))
         anomalous = sum(prediction.score > threshold for prediction in evaluation.predictions)
         assert confusion(page) == {"judged good": 20 - anomalous, "judged anomalous": anomalous}
-    assert page.locator("#scroll th").all_inner_texts() == ["image", "score", "verdict"]
+    assert page.locator("#scroll th").all_inner_texts() == ["image", "score", "normalised", "verdict"]
     assert page.locator("#kind").is_hidden()
     assert page.locator("#per-kind").is_hidden()
     assert "in truth" not in page.locator("#verdict").inner_text()

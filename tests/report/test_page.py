@@ -160,7 +160,7 @@ def test_memory_does_not_grow_with_the_images(detector: Detector, tmp_path: Path
         with report(tmp_path / f"{count}.html", detector, title="many", pictures=3) as page:
             for i in range(count):
                 heat = np.full((8, 8), i, np.float32)
-                page.add(Prediction(Path(f"{i}.png"), float(count - i), True, heat, heat > 0), image)
+                page.add(Prediction(Path(f"{i}.png"), float(count - i), True, heat, heat > 0, {}), image)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
@@ -170,7 +170,7 @@ def test_memory_does_not_grow_with_the_images(detector: Detector, tmp_path: Path
 
 
 def test_a_report_that_fails_leaves_nothing(detector: Detector, evaluation: Evaluation, tmp_path: Path) -> None:
-    missing = Prediction(tmp_path / "gone.png", 1.0, False, np.zeros((8, 8), np.float32), np.zeros((8, 8), bool))
+    missing = Prediction(tmp_path / "gone.png", 1.0, False, np.zeros((8, 8), np.float32), np.zeros((8, 8), bool), {})
     with pytest.raises(InputError, match=r"gone\.png"):
         with report(tmp_path / "out.html", detector, title="broken") as page:
             page.add(evaluation.predictions[0])

@@ -6,12 +6,12 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from dssm.scores import neighbors
-from dssm.scores.neighbors import Reservoir, coreset, nearest
+from dssm.scores import bank as banks
+from dssm.scores.bank import Reservoir, coreset, nearest
 
 
 def test_nearest_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "_DISTANCES", 100)  # several rounds
+    monkeypatch.setattr(banks, "_DISTANCES", 100)  # several rounds
     generator = torch.Generator().manual_seed(0)
     x, bank = (torch.randn(count, 40, generator=generator) * 1e-3 + 5 for count in (50, 30))
     distances, numbers = NearestNeighbors(n_neighbors=1).fit(bank.numpy()).kneighbors(x.numpy())

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks as they score: what training alone needs is worked out beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import pairwise
+from types import ModuleType
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dssm import backends
+from dssm.model import efficientnet
+from dssm.model.backbone import Backbone, Normalization, ResNet18
+from dssm.model.segmenter import Segmenter
+
+_VALUES = 2**22  # of the largest map at once: such memory the allocator keeps, more it fetches anew every time
+_PACKED = 2**20  # weights from which packing them beforehand pays
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def for_inference(network: Module, dtype: torch.dtype = torch.float32) -> Module:
+    """A copy that shares all weights but those of its backbones and patch heads, whose normalisation is folded.
+
+    `dtype` is what those compute in, where autocast does not say otherwise. The copy cannot be trained or saved.
+    """
+    shared = {id(value): value for value in (*network.parameters(), *network.buffers())}
+    copy = deepcopy(network, shared).eval()
+    for part in list(copy.modules()):
+        if isinstance(part, (Backbone, Segmenter)):
+            _fold(part, dtype)
+        if isinstance(part, ResNet18):
+            stem = Sliced(nn.Sequential(part.bn1, part.maxpool), largest=16)
+            part.add_module("bn1", nn.Identity())
+            part.add_module("maxpool", stem)
+        for name, child in list(part.named_children()):
+            if isinstance(child, efficientnet.EfficientNetLite0):
+                setattr(part, name, Sliced(child, largest=24))
+    return copy
+
+
+class Folded(nn.Module):
+    """A convolution and the batch normalisation after it in one, then the addition of a shortcut and ReLU.
+
+    weight' = weight g r, bias' = b - m g r, r = 1 / sqrt(v + eps), with the normalisation's averages m and v, its
+    weight g and its bias b (Jacob et al., CVPR 2018, section 3.2). Takes the place of the normalisation.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    points: Tensor | None
+
+    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> None:
+        super().__init__()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
+        weight = (convolution.weight.double() * scale[:, None, None, None]).to(dtype)
+        self.register_buffer("weight", weight.detach().contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", (norm.bias.double() - norm.running_mean.double() * scale).to(dtype).detach())
+        self.stride, self.padding, self.groups = convolution.stride, convolution.padding, convolution.groups
+        self.sides = convolution.sides if isinstance(convolution, efficientnet.Convolution) else ()
+        self.relu = isinstance(norm, Normalization)
+        side, geometry = convolution.kernel_size[0], (self.stride, self.padding, self.groups)
+        self.winograd = side == 3 and geometry == ((1, 1), (1, 1), 1)
+        self.packed = self._pack()
+        kernels = _kernels(self.weight) if self.winograd else None
+        self.register_buffer("points", kernels.prepare(self.weight) if kernels else None)
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None, relu: bool | None = None) -> Tensor:
+        """relu(weight' * x + bias' + shortcut); `relu` is by default whether the normalisation had one."""
+        relu = self.relu if relu is None else relu
+        kernels = _kernels(x) if self.winograd else None
+        if kernels:
+            y = kernels.fused(x, self.weight, self.points, self.bias, shortcut, relu)
+            if y is not None:
+                return y
+        x = F.pad(x, self.sides) if self.sides else x
+        x = self._convolve(x)
+        x = x if shortcut is None else x.add_(shortcut)
+        return x.relu_() if relu else x
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if self.packed is None or x.device.type != "cpu":
+            return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
+        geometry = self.padding, self.stride, (1, 1), self.groups
+        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *geometry, "none", [], "")
+
+    def _pack(self) -> Tensor | None:
+        """The weight as oneDNN wants it, where rearranging it at every call would take as long as the sum.
+
+        By what torch.compile uses for weights that stay; torch has no public name for it.
+        """
+        here = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
+        known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        if not here or not known or self.weight.numel() < _PACKED:
+            return None
+        geometry = self.padding, self.stride, (1, 1), self.groups
+        return torch.ops.mkldnn._reorder_convolution_weight(self.weight, *geometry, None)
+
+
+class Sliced(nn.Module):
+    """A network that sees a few images at a time, so that its largest map, of `largest` values per pixel, stays small.
+
+    Where a few are as good as many it is the faster, for large memory is slow when it is new.
+    """
+
+    def __init__(self, network: nn.Module, largest: int) -> None:
+        super().__init__()
+        self.network, self.largest = network, largest
+
+    def forward(self, x: Tensor) -> Any:
+        return self._each(self.network, x)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Those of a backbone."""
+        assert isinstance(self.network, Backbone)
+        return self._each(self.network.stages, images)
+
+    def _each(self, function: Callable[[Tensor], Any], x: Tensor) -> Any:
+        count = max(1, _VALUES // (self.largest * x.shape[2] * x.shape[3]))
+        if x.device.type != "cpu" or len(x) <= count:
+            return function(x)
+        parts = [function(part) for part in x.split(count)]
+        return (
+            torch.cat(parts) if isinstance(parts[0], Tensor) else [torch.cat(maps) for maps in zip(*parts, strict=True)]
+        )
+
+
+def _kernels(x: Tensor) -> ModuleType | None:
+    """The C++ kernels of the convolution, where they are what would run it."""
+    name, module = backends.choose("convolution", x.device)
+    return module if name == "cpu" else None
+
+
+def _fold(network: nn.Module, dtype: torch.dtype) -> None:
+    """A normalisation that follows a convolution becomes both, and the convolution nothing."""
+    for parent in list(network.modules()):
+        for (first, convolution), (second, norm) in pairwise(list(parent.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, first, nn.Identity())
+                setattr(parent, second, Folded(convolution, norm, dtype))
