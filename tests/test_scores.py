@@ -16,6 +16,7 @@ from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import oas_shrinkage
 from dssm.scores.maps import enlarge, gaussian_blur
 from dssm.scores.scorer import Scorer
+from dssm.scores.trust import deface, trust
 from dssm.settings import preset
 
 
@@ -203,3 +204,22 @@ def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) 
     located, judged = method.scorer._fine_maps(method.scorer._coarse_maps(method.network, stages), (64, 64))
     torch.testing.assert_close(maps[:good], located[:good])
     torch.testing.assert_close(scores, judged.flatten(1).amax(1))
+
+
+def test_maps_weigh_as_the_square_of_their_separation() -> None:
+    clean = {"mahalanobis": torch.tensor([9.0, 11.0]), "bank": torch.tensor([4.0, 6.0]), "segmentation": torch.ones(2)}
+    defaced = {"mahalanobis": torch.full((6,), 13.0), "bank": torch.full((6,), 6.0), "segmentation": torch.ones(6) * 99}
+    weights = trust(clean, defaced)  # separations 3 and 1
+    assert weights == pytest.approx({"mahalanobis": 1.8, "bank": 0.2, "segmentation": 1.0}, rel=1e-4)
+    assert trust(clean, clean) == pytest.approx(dict.fromkeys(clean, 1.0))
+    assert trust({"segmentation": clean["bank"]}, {"segmentation": defaced["bank"]}) == {"segmentation": 1.0}
+
+
+def test_defaced_images_hold_every_kind_of_patch() -> None:
+    images = torch.randint(90, 160, (4, 3, 64, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    index = torch.arange(4)
+    defaced = deface(images, index, seed=1)
+    changed = (defaced != images.repeat(3, 1, 1, 1)).any(1).flatten(1).float().mean(1)
+    assert changed.min() > 0
+    assert changed.max() < 0.03
+    assert torch.equal(deface(images[2:3], index[2:3], seed=1), defaced[2::4])  # whatever the batch

@@ -17,10 +17,10 @@ from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
 from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import Gaussian, Moments
 from dssm.scores.maps import enlarge
+from dssm.scores.trust import LEAST, deface, trust
 from dssm.settings import Settings
 
 MARGIN = 1.0  # deviations by which pooled features must stand out more than the top of the map: they see defects less
-LEAST = 0.05  # deviation of image scores, of their mean: a few images know it badly
 POSITIONS = 2048  # Gaussians at most; finer features are averaged, so that a model stays small
 BANK_STAGES = (2, 3)  # fine enough for small defects, deep enough to know textures (PatchCore, Roth et al. 2022)
 
@@ -61,17 +61,37 @@ class Scorer:
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
-        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen."""
+        """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen.
+
+        In the map that locates defects those weigh most that separate these images best from copies of them with
+        pasted defects (see `trust`).
+        """
         values: dict[str, Moments] = defaultdict(Moments)
         seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
+        clean: dict[str, list[Tensor]] = defaultdict(list)  # tops of coarse maps
+        defaced: dict[str, list[Tensor]] = defaultdict(list)
+        count = 0
         for images in batches:
             stages = network.stages(images)
             coarse = self._coarse_maps(network, stages)
             for name, map_ in coarse.items():
                 values[name].update(map_.reshape(-1, 1))
+            if "bank" in coarse:  # or there is nothing to weigh
+                index = torch.arange(count, count + len(images), device=images.device)
+                count += len(images)
+                spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))
+                for name in self.settings.maps:
+                    clean[name].append(_top(coarse[name]))
+                    defaced[name].append(_top(spoiled[name]))
             seen.append((coarse, self._distance(network, stages)))
             size = (images.shape[2], images.shape[3])
         self.scales = {name: _scale(moments) for name, moments in values.items()}
+        if clean:
+            weights = trust(
+                {name: torch.cat(tops) for name, tops in clean.items()},
+                {name: torch.cat(tops) for name, tops in defaced.items()},
+            )
+            self.scales["weights"] = torch.tensor([weights[name] for name in self.settings.maps])
         if not self.settings.lower and self.settings.image_score != "fused":
             return
         parts, quietest = Moments(), []
@@ -118,6 +138,7 @@ class Scorer:
         scales = {
             **dict.fromkeys(maps, True),
             "excess": needed["bank"],
+            "weights": needed["bank"],
             "quiet": self.settings.lower,
             "image": self.settings.image_score == "fused",
         }
@@ -168,15 +189,20 @@ class Scorer:
     def _fine_maps(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Sums of maps on one scale, (B, H, W), smoothed: the one that locates defects and the one that judges images.
 
-        The second has the bank's excess in the place of its distance: what is unusual for its place tells more about
-        an image, but is loud where good images are still.
+        With a bank, the first is weighted, and the second has the bank's excess in the place of its distance: what is
+        unusual for its place tells more about an image, but is loud where good images are still.
         """
         fine = {
             name: enlarge(_standard(map_, self.scales[name]), size, self.settings.smooth)
             for name, map_ in coarse.items()
         }
-        located = torch.stack([map_ for name, map_ in fine.items() if name != "excess"]).sum(0)
-        return located, located - fine["bank"] + fine["excess"] if "excess" in fine else located
+        if "bank" not in fine:
+            both = torch.stack(list(fine.values())).sum(0)
+            return both, both
+        weights = self.scales["weights"].to(fine["bank"].device)
+        located = torch.stack([weight * fine[name] for name, weight in zip(self.settings.maps, weights, strict=True)])
+        judged = torch.stack([map_ for name, map_ in fine.items() if name != "bank"])
+        return located.sum(0), judged.sum(0)
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
