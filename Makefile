@@ -67,7 +67,7 @@ bench: $(VENV)/.bench
 bench-docs: $(VENV)/.bench
 	$(BIN)/dssm bench --report docs/performance.json --docs .
 
-docs: $(VENV)/.docs
+docs: $(VENV)/.test
 	$(BIN)/python docs/run.py
 	$(BIN)/python -m sphinx -E -W --keep-going -q docs build/docs
 	@echo "the site: build/docs/index.html"

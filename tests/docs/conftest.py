@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs the blocks of the pages, and the folder that how-to pages start from."""
+"""What runs the blocks of the pages."""
 
 from __future__ import annotations
 
@@ -32,11 +32,3 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """`dssm` and `python`: those whose training is short, and those whose is not."""
     root = tmp_path_factory.mktemp("commands")
     return {short: run.write_commands(root / str(short), short=short) for short in (True, False)}
-
-
-@pytest.fixture(scope="session")
-def start(commands: dict[bool, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The parts and the model that how-to pages start from."""
-    folder = tmp_path_factory.mktemp("start")
-    run.lay_out(folder, commands[True])
-    return folder
