@@ -36,7 +36,7 @@ from dssm.settings import Settings, preset
 
 from .inputs import surfaces
 from .padim_peer import EagerPaDiM
-from .report import insert
+from .report import insert, read_readme
 
 SIDE, GOOD = 256, 32
 BATCHES = (1, 16)
@@ -175,14 +175,9 @@ def readme_section(data: Data) -> str:
 
 def write_docs(root: Path, data: Data) -> None:
     """docs/inference.md and the README's section below `root`."""
-    readme = root / "README.md"
-    try:
-        old = readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {readme}: {error.strerror}; --docs must name a checkout of dssm") from error
-    new = insert(old, readme_section(data), BEGIN, END)
+    new = insert(read_readme(root), readme_section(data), BEGIN, END)
     files.write_text(root / "docs" / "inference.md", markdown(data))
-    files.write_text(readme, new)
+    files.write_text(root / "README.md", new)
 
 
 def _machine_line(data: Data) -> str:

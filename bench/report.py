@@ -83,20 +83,24 @@ def insert(readme: str, section: str, first: str = BEGIN, last: str = END) -> st
     return f"{before}{first}\n{section}\n{last}{after}"
 
 
+def read_readme(root: Path) -> str:
+    """The README of a checkout. Raises InputError where there is none."""
+    readme = root / "README.md"
+    try:
+        return readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {readme}: {error.strerror}; --docs must name a checkout of dssm") from error
+
+
 def write_docs(root: Path, data: Data) -> None:
     """docs/performance.md, docs/performance.png and the README's section below `root`."""
     from .plot import draw
 
-    readme = root / "README.md"
-    try:
-        old = readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {readme}: {error.strerror}; --docs must name a checkout of dssm") from error
-    new = insert(old, readme_section(data))
+    new = insert(read_readme(root), readme_section(data))
     files.write_text(root / "docs" / "performance.md", markdown(data))
     with files.atomic(root / "docs" / "performance.png") as temporary:
         draw(data, temporary)
-    files.write_text(readme, new)
+    files.write_text(root / "README.md", new)
 
 
 def summary_rows(data: Data) -> list[tuple[str, ...]]:
