@@ -12,8 +12,8 @@ from dssm.errors import InputError
 from dssm.methods.dssm import DSSM
 from dssm.scores import Gaussian, Moments
 from dssm.scores.bank import RIDGE, Reservoir, make_bank, usual_at
-from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import oas_shrinkage
+from dssm.scores.lowering import lowered, quiet
 from dssm.scores.maps import enlarge, gaussian_blur
 from dssm.scores.scorer import Scorer
 from dssm.scores.trust import deface, trust

@@ -14,8 +14,8 @@ from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
-from dssm.scores.calibration import lowered, quiet
 from dssm.scores.gaussian import Gaussian, Moments
+from dssm.scores.lowering import lowered, quiet
 from dssm.scores.maps import enlarge
 from dssm.scores.trust import LEAST, deface, trust
 from dssm.settings import Settings

@@ -45,15 +45,15 @@ def test_no_block_hides_behind_another_language(page: Path) -> None:
         ("```bash\ndssm train nowhere --out runs/x\n```", "nowhere"),
     ],
 )
-def test_a_broken_block_is_named(block: str, said: str, commands: dict[bool, Path], tmp_path: Path) -> None:
+def test_a_broken_block_is_named(block: str, said: str, commands: Path, tmp_path: Path) -> None:
     page = tmp_path / "broken.md"
     page.write_text(f"# A page\n\n```bash\ntrue\n```\n\n{block}\n", encoding="utf-8")
     with pytest.raises(run.BlockError, match=rf"broken\.md, line 7: [\s\S]*{said}"):
-        run.run(page, tmp_path, commands[False])
+        run.run(page, tmp_path, commands)
 
 
-def test_blocks_of_a_page_share_their_names_and_their_folder(commands: dict[bool, Path], tmp_path: Path) -> None:
+def test_blocks_of_a_page_share_their_names_and_their_folder(commands: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     blocks = ["python\nimport os\nx = 3", "bash\ntouch y", "python\nprint(x, os.path.exists('y'))"]
     page.write_text("".join(f"```{block}\n```\n" for block in blocks))
-    assert run.run(page, tmp_path, commands[False]) == {1: "", 5: "", 8: "3 True\n"}
+    assert run.run(page, tmp_path, commands) == {1: "", 5: "", 8: "3 True\n"}
