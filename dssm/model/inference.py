@@ -19,7 +19,6 @@ from dssm.model.backbone import Backbone, Normalization, ResNet18
 from dssm.model.segmenter import Segmenter
 
 _VALUES = 2**22  # of the largest map at once: such memory the allocator keeps, more it fetches anew every time
-_PACKED = 2**20  # weights from which packing them beforehand pays
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -68,7 +67,6 @@ class Folded(nn.Module):
         self.relu = isinstance(norm, Normalization)
         side, geometry = convolution.kernel_size[0], (self.stride, self.padding, self.groups)
         self.winograd = side == 3 and geometry == ((1, 1), (1, 1), 1)
-        self.packed = self._pack()
         kernels = _kernels(self.weight) if self.winograd else None
         self.register_buffer("points", kernels.prepare(self.weight) if kernels else None)
 
@@ -81,27 +79,9 @@ class Folded(nn.Module):
             if y is not None:
                 return y
         x = F.pad(x, self.sides) if self.sides else x
-        x = self._convolve(x)
+        x = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
         x = x if shortcut is None else x.add_(shortcut)
         return x.relu_() if relu else x
-
-    def _convolve(self, x: Tensor) -> Tensor:
-        if self.packed is None or x.device.type != "cpu":
-            return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
-        geometry = self.padding, self.stride, (1, 1), self.groups
-        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *geometry, "none", [], "")
-
-    def _pack(self) -> Tensor | None:
-        """The weight as oneDNN wants it, where rearranging it at every call would take as long as the sum.
-
-        By what torch.compile uses for weights that stay; torch has no public name for it.
-        """
-        here = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
-        known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-        if not here or not known or self.weight.numel() < _PACKED:
-            return None
-        geometry = self.padding, self.stride, (1, 1), self.groups
-        return torch.ops.mkldnn._reorder_convolution_weight(self.weight, *geometry, None)
 
 
 class Sliced(nn.Module):
