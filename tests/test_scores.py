@@ -206,13 +206,29 @@ def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) 
     torch.testing.assert_close(scores, judged.flatten(1).amax(1))
 
 
-def test_maps_weigh_as_the_square_of_their_separation() -> None:
+def test_images_are_judged_by_what_separates_them(surfaces: torch.Tensor) -> None:
+    settings = preset("best").replace(weights=None, size=(64, 64), bank=50)
+    method = DSSM(settings)
+    method.network.eval()
+    method.fit([surfaces[:16]])
+    method.calibrate([surfaces[16:]])
+    scorer, coarse = method.scorer, method.scorer._coarse_maps(method.network, method.network.stages(surfaces[:2]))
+    assert scorer.scales["judged"].sum() == pytest.approx(3.0)
+    for alone, name in zip(torch.eye(3), ("mahalanobis", "segmentation", "excess"), strict=True):
+        scorer.scales["judged"] = alone
+        _, judged = scorer._fine_maps(coarse, (64, 64))
+        expected = (coarse[name] - scorer.scales[name][0]) / scorer.scales[name][1]
+        torch.testing.assert_close(judged, enlarge(expected, (64, 64), settings.smooth))
+
+
+def test_maps_weigh_as_a_power_of_their_separation() -> None:
     clean = {"mahalanobis": torch.tensor([9.0, 11.0]), "bank": torch.tensor([4.0, 6.0]), "segmentation": torch.ones(2)}
     defaced = {"mahalanobis": torch.full((6,), 13.0), "bank": torch.full((6,), 6.0), "segmentation": torch.ones(6) * 99}
-    weights = trust(clean, defaced)  # separations 3 and 1
-    assert weights == pytest.approx({"mahalanobis": 1.8, "bank": 0.2, "segmentation": 1.0}, rel=1e-4)
-    assert trust(clean, clean) == pytest.approx(dict.fromkeys(clean, 1.0))
-    assert trust({"segmentation": clean["bank"]}, {"segmentation": defaced["bank"]}) == {"segmentation": 1.0}
+    names = list(clean)  # separations 3, 1 and one that does not count
+    assert trust(clean, defaced, names, power=2).tolist() == pytest.approx([1.8, 0.2, 1.0], rel=1e-4)
+    assert trust(clean, defaced, names, power=1).tolist() == pytest.approx([1.5, 0.5, 1.0], rel=1e-4)
+    assert trust(clean, clean, names, power=2).tolist() == pytest.approx([1.0] * 3)
+    assert trust(clean, defaced, ["segmentation"], power=1).tolist() == [1.0]
 
 
 def test_defaced_images_hold_every_kind_of_patch() -> None:

@@ -52,6 +52,18 @@ def test_a_batch_holds_images_and_their_pasted_twins(surfaces: Tensor, textures:
     assert batch.targets.shape == (12, 3780)
 
 
+def test_what_is_pasted_into_grey_images_is_grey(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
+    settings = tiny.replace(patches=("noise", "scar", "patch"))
+    mixed = surfaces[:6].clone()
+    mixed[:3] = mixed[:3, :1]
+    index = torch.arange(6)
+    batch = make_batch(mixed, textures, index, settings)
+    assert (batch.images[6:9] != mixed[:3]).flatten(1).any(1).all()
+    assert torch.equal(batch.images[6:9], batch.images[6:9, :1].expand(-1, 3, -1, -1))
+    in_colour = make_batch(surfaces[:6], textures, index, settings)
+    assert torch.equal(batch.images[9:], in_colour.images[9:])
+
+
 def test_a_sample_does_not_depend_on_its_batch(surfaces: Tensor, textures: Tensor, tiny: Settings) -> None:
     whole = make_batch(surfaces[:6], textures, torch.arange(6), tiny)
     alone = make_batch(surfaces[4:5], textures, torch.tensor([4]), tiny)

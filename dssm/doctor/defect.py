@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from dssm.data import fit_ratio
-from dssm.data.size import LARGEST, SMALL, STEP
+from dssm.data.size import LARGEST, STEP, fit_area
 from dssm.doctor.finding import Finding
 from dssm.settings import PRESETS, Settings
 
@@ -50,7 +50,7 @@ def _default(width: float, height: float, settings: Settings) -> tuple[int, int]
     """The size (height, width) that training would take."""
     if settings.size == "native":
         return round(height), round(width)
-    return settings.size or fit_ratio(width / height, min(settings.pixels, max(width * height, SMALL)))
+    return settings.size or fit_ratio(width / height, fit_area(width * height, settings.pixels))
 
 
 def _up(side: float) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -63,8 +63,8 @@ class Scorer:
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
         """Put maps, and the parts of the image score, on one scale by good images that `fit` has not seen.
 
-        In the map that locates defects those weigh most that separate these images best from copies of them with
-        pasted defects (see `trust`).
+        Those weigh most that separate these images best from copies of them with pasted defects (see `trust`): in the
+        map that locates defects as the square of the separation, in the one that judges images as the separation.
         """
         values: dict[str, Moments] = defaultdict(Moments)
         seen: list[tuple[dict[str, Tensor], Tensor]] = []  # coarse maps and distances
@@ -80,18 +80,16 @@ class Scorer:
                 index = torch.arange(count, count + len(images), device=images.device)
                 count += len(images)
                 spoiled = self._coarse_maps(network, network.stages(deface(images, index, self.settings.seed)))
-                for name in self.settings.maps:
+                for name in coarse:
                     clean[name].append(_top(coarse[name]))
                     defaced[name].append(_top(spoiled[name]))
             seen.append((coarse, self._distance(network, stages)))
             size = (images.shape[2], images.shape[3])
         self.scales = {name: _scale(moments) for name, moments in values.items()}
         if clean:
-            weights = trust(
-                {name: torch.cat(tops) for name, tops in clean.items()},
-                {name: torch.cat(tops) for name, tops in defaced.items()},
-            )
-            self.scales["weights"] = torch.tensor([weights[name] for name in self.settings.maps])
+            tops = [{name: torch.cat(parts) for name, parts in found.items()} for found in (clean, defaced)]
+            self.scales["weights"] = trust(*tops, self.settings.maps, power=2)
+            self.scales["judged"] = trust(*tops, self._judging, power=1)
         if not self.settings.lower and self.settings.image_score != "fused":
             return
         parts, quietest = Moments(), []
@@ -139,6 +137,7 @@ class Scorer:
             **dict.fromkeys(maps, True),
             "excess": needed["bank"],
             "weights": needed["bank"],
+            "judged": needed["bank"],
             "quiet": self.settings.lower,
             "image": self.settings.image_score == "fused",
         }
@@ -189,7 +188,7 @@ class Scorer:
     def _fine_maps(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Sums of maps on one scale, (B, H, W), smoothed: the one that locates defects and the one that judges images.
 
-        With a bank, the first is weighted, and the second has the bank's excess in the place of its distance: what is
+        With a bank, both are weighted, and the second has the bank's excess in the place of its distance: what is
         unusual for its place tells more about an image, but is loud where good images are still.
         """
         fine = {
@@ -199,10 +198,18 @@ class Scorer:
         if "bank" not in fine:
             both = torch.stack(list(fine.values())).sum(0)
             return both, both
-        weights = self.scales["weights"].to(fine["bank"].device)
-        located = torch.stack([weight * fine[name] for name, weight in zip(self.settings.maps, weights, strict=True)])
-        judged = torch.stack([map_ for name, map_ in fine.items() if name != "bank"])
-        return located.sum(0), judged.sum(0)
+
+        def weighted(names: Sequence[str], weights: Tensor) -> Tensor:
+            weights = weights.to(fine["bank"].device)
+            return torch.stack([weight * fine[name] for name, weight in zip(names, weights, strict=True)]).sum(0)
+
+        located = weighted(self.settings.maps, self.scales["weights"])
+        return located, weighted(self._judging, self.scales["judged"])
+
+    @property
+    def _judging(self) -> list[str]:
+        """The maps whose sum judges images."""
+        return ["excess" if name == "bank" else name for name in self.settings.maps]
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""

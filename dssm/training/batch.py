@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dssm import ops
+from dssm.data.grey import grey_where
 from dssm.model.network import TARGET_VALUES
 from dssm.ops.paste import KINDS
 from dssm.reference.philox import KIND, SOURCE, integer, philox
@@ -51,6 +52,7 @@ def make_batch(images: Tensor, textures: Tensor, index: Tensor, settings: Settin
         resolution=settings.resolution,
         area=settings.area,
     )
+    pasted = grey_where(images, pasted)
     abnormal = 1 + (kind > 0).long() if settings.ways == 3 else torch.ones_like(kind)
     both = torch.cat([images, pasted])
     if settings.target == "clean":
