@@ -95,6 +95,11 @@ $(VENV)/.torch:
 	else $(BIN)/pip install --no-deps --retries 1 --extra-index-url $(CPU_WHEELS) "$(TORCH)"; fi
 	touch $@
 
-$(VENV)/.%: $(VENV)/.torch $(SOURCES)
-	$(BIN)/pip install -e ".[$*]"
+$(VENV)/.package: $(VENV)/.torch $(SOURCES)
+	$(BIN)/pip install -e .
+	touch $@
+
+# What an extra needs; the package itself is not built once more.
+$(VENV)/.%: $(VENV)/.package
+	$(BIN)/pip install "dssm-surface[$*]"
 	touch $@
