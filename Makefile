@@ -32,10 +32,10 @@ demo: $(VENV)/.demo,imagenet
 	@echo "heat maps: runs/demo/evaluation/heatmaps.png; every image: runs/demo/evaluation/report.html"
 
 # adeval is a published AUPRO to compare with; what it depends on would put a second OpenCV beside the headless one.
-# Two runs at once, each printed when it is done.
+# Two runs at once, each printed when it is done; threads that spin while they wait would take the other's cores.
 test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
-	$(MAKE) --jobs=2 --output-sync=target test-all-but-gpu test-gpu
+	OMP_WAIT_POLICY=passive $(MAKE) --jobs=2 --output-sync=target test-all-but-gpu test-gpu
 
 test-all-but-gpu:
 	$(BIN)/python -m pytest --ignore=tests/gpu
