@@ -53,18 +53,14 @@ def spoil(
 
 
 def spoil_broadly(
-    images: Tensor,
-    textures: Tensor,
-    seed: int = 8000,
-    parts: Tensor | None = None,
-    area: tuple[float, float] = BROAD_AREA,
+    images: Tensor, textures: Tensor, seed: int = 8000, parts: Tensor | None = None
 ) -> tuple[Tensor, Tensor, list[str]]:
     """As `spoil`, with defects of 2 to 25 % of the image."""
     spoiled, masks, kinds = images.clone(), torch.zeros(len(images), *images.shape[2:], dtype=torch.bool), []
     for i in range(len(images)):
         rng = np.random.default_rng((seed, i))
         kind = BROAD[i % len(BROAD)]
-        most = float(np.exp(rng.uniform(*np.log(area))))
+        most = float(np.exp(rng.uniform(*np.log(BROAD_AREA))))
         source = textures[int(rng.integers(len(textures)))][None]
         options = {"seed": seed, "area": (0.7 * most, most), "resolution": (1, 4)}
         index = _place(images[i], source, i, None if parts is None else parts[i], **options)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well settings find defects made by hand in good images that were held out; no test image is looked at.
 
-    python experiments/validate.py DATA --textures FOLDER [--preset best] [--set KEY=VALUE]...
+    python experiments/validate.py DATA --textures FOLDER [--on-part] [--preset best] [--set KEY=VALUE]...
 
 Trains on at most 120 good images of DATA and prints, over 48 others, the metrics with two copies of each that have a
 small defect, with one that has a broad one, and with one that is changed all over. `shifted` are small defects where
 half of the images, good or not, are changed all over besides. The textures must be others than those that training
-pastes.
+pastes. With --on-part defects lie on the part, where images show one in front of an even background.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 import yaml
-from spoil import change, spoil, spoil_broadly
+from spoil import change, parts_of, spoil, spoil_broadly
+from torch import Tensor
 
 from dssm import Detector
 from dssm.data import discover, load_images, load_textures
@@ -32,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--textures", type=Path, required=True)
+    parser.add_argument("--on-part", action="store_true")
     parser.add_argument("--protocol")
     parser.add_argument("--preset", default="best")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
@@ -49,16 +51,22 @@ def main() -> None:
     detector = Detector(settings.replace(size=size)).fit(train)
     changed = change(good)
     clean, clean_too = detector.predict(good), detector.predict(changed)
-    small, small_masks, small_kinds = spoil(torch.cat([good, good.roll(3, 0)]), textures)
-    broad, broad_masks, broad_kinds = spoil_broadly(good.roll(5, 0), textures)
-    both, both_masks, both_kinds = spoil(change(good.roll(9, 0), seed=9500, tint=0.2), textures, seed=7777)
+    parts = parts_of(good) if options.on_part else None
+
+    def shuffled(*by: int) -> dict[str, Tensor | None]:
+        return {"parts": None if parts is None else torch.cat([parts.roll(shift, 0) for shift in by])}
+
+    small, small_masks, small_kinds = spoil(torch.cat([good, good.roll(3, 0)]), textures, **shuffled(0, 3))
+    broad, broad_masks, broad_kinds = spoil_broadly(good.roll(5, 0), textures, **shuffled(5))
+    strange = change(good.roll(9, 0), seed=9500, tint=0.2)
+    both, both_masks, both_kinds = spoil(strange, textures, seed=7777, **shuffled(9))
     found, found_too = detector.predict(small), detector.predict(both)
-    parts = {
+    sets = {
         "small": (clean, found, small_masks, small_kinds),
         "broad": (clean, detector.predict(broad), broad_masks, broad_kinds),
         "shifted": (clean + clean_too, found + found_too, [*small_masks, *both_masks], small_kinds + both_kinds),
     }
-    for name, (negative, positive, masks, kinds) in parts.items():
+    for name, (negative, positive, masks, kinds) in sets.items():
         metrics = evaluate_scores(
             [prediction.score for prediction in negative + positive],
             ["good"] * len(negative) + kinds,

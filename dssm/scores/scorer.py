@@ -87,9 +87,9 @@ class Scorer:
             size = (images.shape[2], images.shape[3])
         self.scales = {name: _scale(moments) for name, moments in values.items()}
         if clean:
-            tops = [{name: torch.cat(parts) for name, parts in found.items()} for found in (clean, defaced)]
-            self.scales["weights"] = trust(*tops, self.settings.maps, power=2)
-            self.scales["judged"] = trust(*tops, self._judging, power=1)
+            before, after = ({name: torch.cat(tops) for name, tops in found.items()} for found in (clean, defaced))
+            self.scales["weights"] = trust(before, after, self.settings.maps, power=2)
+            self.scales["judged"] = trust(before, after, self._judging, power=1)
         if not self.settings.lower and self.settings.image_score != "fused":
             return
         parts, quietest = Moments(), []
