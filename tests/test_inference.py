@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import time
+from itertools import product
+from statistics import median
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -127,3 +131,22 @@ def test_a_folded_convolution_is_all_that_it_replaces(
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
         assert torch.equal(added, kept)
         assert (ours.min() >= 0) == relu
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet-lite0"])
+def test_two_threads_do_not_make_the_folded_network_the_slower(backbone: str, surfaces: Tensor) -> None:
+    """Packed weights once made it eight times as slow. Turn by turn, and far from equal: a busy machine slows both."""
+    slow = method(preset("quick").replace(backbone=backbone, size=(64, 64)), surfaces, (64, 64))
+    fast, images, turns = slow.for_scoring(), surfaces[:1], 9
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seconds: dict[Method, list[float]] = {slow: [], fast: []}
+        for _, scoring in product(range(turns), seconds):
+            began = time.perf_counter()
+            with torch.no_grad():
+                scoring.network.stages(images)
+            seconds[scoring].append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    assert median(seconds[fast]) < 2.5 * median(seconds[slow])
