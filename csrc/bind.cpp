@@ -89,6 +89,9 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("covariance", &dssm::covariance_cpu, kernel);
   m.def("histogram", &dssm::histogram_cpu, kernel);
   m.def("mahalanobis", &dssm::mahalanobis_cpu, kernel);
+  m.def("mahalanobis_triangle", &dssm::mahalanobis_triangle);
+  m.def("mahalanobis_prepare", &dssm::mahalanobis_prepare_cpu, kernel);
+  m.def("mahalanobis_prepared", &dssm::mahalanobis_prepared_cpu, kernel);
   m.def("mahalanobis_backward", &dssm::mahalanobis_backward_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def("rank", &dssm::rank_cpu, kernel);

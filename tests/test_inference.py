@@ -110,7 +110,9 @@ def test_bfloat16_is_near(surfaces: Tensor) -> None:
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-@pytest.mark.parametrize(("channels", "size"), [(32, (16, 16)), (64, (15, 33)), (512, (32, 32))])
+@pytest.mark.parametrize(
+    ("channels", "size"), [(32, (16, 16)), (64, (15, 33)), (512, (32, 32)), (512, (8, 8)), (512, (5, 7))]
+)
 @pytest.mark.parametrize("shortcut", [False, True])
 def test_a_folded_convolution_is_all_that_it_replaces(
     backend: str, channels: int, size: tuple[int, int], shortcut: bool, monkeypatch: pytest.MonkeyPatch
@@ -131,6 +133,29 @@ def test_a_folded_convolution_is_all_that_it_replaces(
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
         assert torch.equal(added, kept)
         assert (ours.min() >= 0) == relu
+
+
+@pytest.mark.parametrize(("channels", "size"), [(64, (40, 40)), (256, (16, 16)), (512, (8, 8))])
+def test_a_folded_convolution_is_the_same_for_any_number_of_threads(
+    channels: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads share one block of tiles, or have one each."""
+    monkeypatch.setenv("DSSM_BACKEND", "cpu")
+    torch.manual_seed(0)
+    convolution, norm = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), inference.Normalization(channels).eval()
+    folded = inference.Folded(convolution, norm, torch.float32)
+    assert folded.points is not None
+    x = torch.randn(1, channels, *size).to(memory_format=torch.channels_last)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(folded(x))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "efficientnet-lite0"])

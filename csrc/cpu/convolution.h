@@ -13,7 +13,8 @@ int convolution_panel();
 void convolution_cpu(const Array& x, const Array& weight, const Array& out, int threads);
 
 // max(convolution + bias + added, 0), or without the maximum. `bias` (out) and `added`, channels_last like `out`, may
-// be missing; so may `prepared`, 36 floats per pair of channels, which are worth keeping for weights that stay.
+// be missing; so may `prepared`, 36 or 16 floats per pair of channels, which are worth keeping for weights that stay:
+// of tiles of 4x4 or 2x2 pixels.
 void convolution_prepare_cpu(const Array& weight, const Array& prepared, int threads);
 void convolution_fused_cpu(const Array& x, const Array& weight, const Array& prepared, const Array& bias,
                            const Array& added, bool relu, const Array& out, int threads);

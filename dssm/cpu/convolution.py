@@ -11,8 +11,8 @@ from dssm.reference import convolution as reference
 
 _PANEL = lib.convolution_panel()
 _LEAST_TILES = 32  # below, carrying the weights to Winograd's points takes longer than the direct sum
-_LEAST_PREPARED = 12  # the same for weights that are there already
-_POINTS = 36
+_LEAST_PREPARED = {4: 12, 2: 8}  # the same for weights that are there already, by the side of a tile
+_MOST_SMALL = 384  # tiles of 2x2 beyond which making the weights for tiles of 4x4 is worth it
 _KEPT = 2**22  # values at the points at most: more are read no faster than they are made
 
 
@@ -28,10 +28,10 @@ def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 def prepare(weight: torch.Tensor) -> torch.Tensor | None:
     """What `fused` needs of weights (Cout, C, 3, 3) that stay; None for those that are not worth keeping."""
     outputs, inputs = weight.shape[:2]
-    count = _POINTS * outputs * inputs
-    if weight.dtype != torch.float32 or inputs % _PANEL or outputs % _PANEL or count > _KEPT:
+    counts = [_values(weight, tile) for tile in (4, 2) if _values(weight, tile) <= _KEPT]
+    if weight.dtype != torch.float32 or inputs % _PANEL or outputs % _PANEL or not counts:
         return None
-    points = torch.empty(count)
+    points = torch.empty(counts[0])
     lib.convolution_prepare(array(weight), array(points), threads())
     return points
 
@@ -48,7 +48,10 @@ def fused(
 
     `points` is what `prepare` made of the weight.
     """
-    if not _pays(x, weight, _LEAST_TILES if points is None else _LEAST_PREPARED):
+    tile = 2 if points is not None and points.numel() == _values(weight, 2) else 4
+    if tile == 2 and _tiles(x, tile) > _MOST_SMALL:
+        points, tile = None, 4
+    if not _pays(x, weight, tile, _LEAST_TILES if points is None else _LEAST_PREPARED[tile]):
         return None
     out = _maps(x, weight.shape[0])
     if added is not None:
@@ -68,15 +71,24 @@ def convolution_backward(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tens
     return [grad_x, grad_weight]
 
 
-def _pays(x: torch.Tensor, weight: torch.Tensor, least_tiles: int = _LEAST_TILES) -> bool:
+def _values(weight: torch.Tensor, tile: int) -> int:
+    """How many values the weight has at the points of tiles of such a side."""
+    return (tile + 2) ** 2 * weight.shape[0] * weight.shape[1]
+
+
+def _tiles(x: torch.Tensor, tile: int) -> int:
+    return x.shape[0] * -(-x.shape[2] // tile) * -(-x.shape[3] // tile)
+
+
+def _pays(x: torch.Tensor, weight: torch.Tensor, tile: int = 4, least: int = _LEAST_TILES) -> bool:
     batch, channels, height, width = x.shape
     if x.dtype != torch.float32 or memory_format(x) != torch.channels_last:
         return False
     if channels % _PANEL or weight.shape[0] % _PANEL:
         return False
-    rows, columns = -(-height // 4), -(-width // 4)
-    # A tile costs 36 products however few of its 16 pixels lie in the map.
-    return batch * rows * columns >= least_tiles and 16 * rows * columns <= 3 * height * width
+    tiles = _tiles(x, tile)
+    # A tile costs as many products however few of its pixels lie in the map.
+    return tiles >= least and tile**2 * tiles <= 3 * batch * height * width
 
 
 def _maps(like: torch.Tensor, channels: int) -> torch.Tensor:
