@@ -84,6 +84,8 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("convolution", &dssm::convolution_cpu, kernel);
   m.def("convolution_prepare", &dssm::convolution_prepare_cpu, kernel);
   m.def("convolution_fused", &dssm::convolution_fused_cpu, kernel);
+  m.def("convolution_depthwise", &dssm::convolution_depthwise_cpu, kernel);
+  m.def("convolution_pointwise", &dssm::convolution_pointwise_cpu, kernel);
   m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
   m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
   m.def("covariance", &dssm::covariance_cpu, kernel);

@@ -144,7 +144,7 @@ def test_a_folded_convolution_is_the_same_for_any_number_of_threads(
     torch.manual_seed(0)
     convolution, norm = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), inference.Normalization(channels).eval()
     folded = inference.Folded(convolution, norm, torch.float32)
-    assert folded.points is not None
+    assert folded.kernel.points is not None
     x = torch.randn(1, channels, *size).to(memory_format=torch.channels_last)
     results = []
     before = torch.get_num_threads()

@@ -10,6 +10,7 @@
 #include "convolution.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "convolution_winograd.h"
 #include "cpu.h"
@@ -87,12 +88,12 @@ void scatter(const Array& image, const Tiles<Tile>& tiles, int64_t first, int64_
 struct Epilogue {
   const float* bias = nullptr;   // per channel
   const Array* added = nullptr;  // of the size of the result
-  bool relu = false;
+  Range range = {-INFINITY, INFINITY};
 
   Floats operator()(Floats value, int64_t channel, int64_t sample, int64_t y, int64_t x) const {
     if (bias) value += load<Floats>(bias + channel);
     if (added) value += load<Floats>(added->at<const float>(sample, channel, y, x));
-    return relu ? (value < 0 ? Floats{} : value) : value;
+    return range.clamp(value);
   }
 };
 
@@ -288,8 +289,8 @@ void convolution_prepare_cpu(const Array& weight, const Array& prepared, int thr
 }
 
 void convolution_fused_cpu(const Array& x, const Array& weight, const Array& prepared, const Array& bias,
-                           const Array& added, bool relu, const Array& out, int threads) {
-  const Epilogue epilogue{bias.as<const float>(), added ? &added : nullptr, relu};
+                           const Array& added, float low, float high, const Array& out, int threads) {
+  const Epilogue epilogue{bias.as<const float>(), added ? &added : nullptr, {low, high}};
   if (!prepared) {
     convolve_once<4>(x, weight, false, epilogue, out, threads);
   } else if (of_small_tiles(prepared, weight)) {
