@@ -180,6 +180,7 @@ class Triangle {
         V squares[some] = {};
         for (int64_t first = 0; first < panels.rows; first += lanes<V>) {
           const int64_t length = columns(first, panels.rows);
+          for (int64_t i = 0; i < length * lanes<V>; i += kLine) __builtin_prefetch(values + kAhead + i, 0, 0);
           const auto sums =
               multiply<some, 1, V>(points + panels.offset(0, panel + point), 1, width, values, lanes<V>, length);
           for (int r = 0; r < some; ++r) squares[r] = fma(sums[r][0], sums[r][0], squares[r]);
@@ -191,6 +192,9 @@ class Triangle {
   }
 
  private:
+  static constexpr int64_t kLine = 64 / sizeof(R);
+  static constexpr int64_t kAhead = 2048;  // values; read once, they shall not push others out of the cache
+
   const R* values_ = nullptr;
 };
 
