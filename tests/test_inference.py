@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-import time
-from itertools import product
-from statistics import median
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dssm import methods
 from dssm.methods import Method
-from dssm.model import inference
+from dssm.model import efficientnet, inference
 from dssm.settings import Settings, preset
 
 PAPER = preset("paper")
@@ -158,20 +154,49 @@ def test_a_folded_convolution_is_the_same_for_any_number_of_threads(
     assert torch.equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet-lite0"])
-def test_two_threads_do_not_make_the_folded_network_the_slower(backbone: str, surfaces: Tensor) -> None:
-    """Packed weights once made it eight times as slow. Turn by turn, and far from equal: a busy machine slows both."""
-    slow = method(preset("quick").replace(backbone=backbone, size=(64, 64)), surfaces, (64, 64))
-    fast, images, turns = slow.for_scoring(), surfaces[:1], 9
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        seconds: dict[Method, list[float]] = {slow: [], fast: []}
-        for _, scoring in product(range(turns), seconds):
-            began = time.perf_counter()
-            with torch.no_grad():
-                scoring.network.stages(images)
-            seconds[scoring].append(time.perf_counter() - began)
-    finally:
-        torch.set_num_threads(before)
-    assert median(seconds[fast]) < 2.5 * median(seconds[slow])
+def test_weights_are_not_packed_for_onednn(surfaces: Tensor) -> None:
+    """With two threads that made the network eight times as slow. Times would tell, too, but not on a busy machine."""
+    for settings in (preset("quick"), preset("best").replace(weights=None, bank=20)):
+        network = method(settings.replace(size=(64, 64)), surfaces, (64, 64)).for_scoring().network
+        assert {value.layout for value in (*network.parameters(), *network.buffers())} == {torch.strided}
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("size", [(2, 3), (5, 7), (18, 33)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "stride", "groups"),
+    [
+        (32, 32, 3, 1, 32),
+        (48, 48, 3, 2, 48),
+        (48, 48, 5, 1, 48),
+        (32, 32, 5, 2, 32),
+        (20, 20, 5, 1, 20),
+        (16, 96, 1, 1, 1),
+        (24, 40, 1, 1, 1),
+        (7, 5, 1, 1, 1),
+        (3, 32, 3, 2, 1),
+    ],
+)
+def test_the_convolutions_of_efficientnet_fold(
+    inputs: int, outputs: int, kernel: int, stride: int, groups: int, size: tuple[int, int], backend: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DSSM_BACKEND", backend)
+    torch.manual_seed(0)
+    convolution = efficientnet.Convolution(inputs, outputs, kernel, stride, groups)
+    norm = nn.BatchNorm2d(outputs).eval()
+    for value in (norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data):
+        value.uniform_(0.5, 1.5)
+    folded = inference.Folded(convolution, norm, torch.float32)
+    x = 3 * torch.randn(3, inputs, *size).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for relu6 in (True, False):
+            expected = efficientnet._normalized(x, convolution, norm, relu6=relu6)
+            ours = efficientnet._normalized(x, nn.Identity(), folded, relu6=relu6)
+            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+            if relu6:
+                assert expected.max() <= 6
+        shortcut = torch.randn(expected.shape).to(memory_format=torch.channels_last)
+        expected = efficientnet._normalized(x, convolution, norm, shortcut=shortcut)
+        ours = efficientnet._normalized(x, nn.Identity(), folded, shortcut=shortcut)
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
