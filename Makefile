@@ -11,7 +11,7 @@ SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 .PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs bench-inference docs gpu-day check clean
 
 help:
-	@echo "make demo    install, train on real images, evaluate, draw the heat-map sheet (runs/demo)"
+	@echo "make demo    install, train on real images, evaluate, draw heat maps and a report (runs/demo)"
 	@echo "make test    install and run the tests"
 	@echo "make sanitize  run the tests of the ops on kernels built with the compiler's checks"
 	@echo "make gpu-checks  check the GPU kernels thoroughly, without a GPU, half an hour; TRITON=3.7.1 takes that release"
@@ -24,17 +24,18 @@ help:
 	@echo "make check   formatting, lint and types"
 	@echo "make clean   remove what the other targets made"
 
-demo: $(VENV)/.demo
+# Smaller images and fewer steps than the preset has: a few minutes on two cores.
+demo: $(VENV)/.demo,imagenet
 	rm -rf runs/demo
-	$(BIN)/dssm train elpv --out runs/demo --config docs/demo.yaml
+	$(BIN)/dssm train elpv --out runs/demo --preset best --size 160 --set samples=2000 --licence "CC BY-NC-SA 4.0"
 	$(BIN)/dssm evaluate runs/demo
-	@echo "heat maps: runs/demo/evaluation/heatmaps.png"
+	@echo "heat maps: runs/demo/evaluation/heatmaps.png; every image: runs/demo/evaluation/report.html"
 
 # adeval is a published AUPRO to compare with; what it depends on would put a second OpenCV beside the headless one.
-# Two runs at once, each printed when it is done.
+# Two runs at once, each printed when it is done; threads that spin while they wait would take the other's cores.
 test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
-	$(MAKE) --jobs=2 --output-sync=target test-all-but-gpu test-gpu
+	OMP_WAIT_POLICY=passive $(MAKE) --jobs=2 --output-sync=target test-all-but-gpu test-gpu
 
 test-all-but-gpu:
 	$(BIN)/python -m pytest --ignore=tests/gpu
@@ -94,6 +95,11 @@ $(VENV)/.torch:
 	else $(BIN)/pip install --no-deps --retries 1 --extra-index-url $(CPU_WHEELS) "$(TORCH)"; fi
 	touch $@
 
-$(VENV)/.%: $(VENV)/.torch $(SOURCES)
-	$(BIN)/pip install -e ".[$*]"
+$(VENV)/.package: $(VENV)/.torch $(SOURCES)
+	$(BIN)/pip install -e .
+	touch $@
+
+# What an extra needs; the package itself is not built once more.
+$(VENV)/.%: $(VENV)/.package
+	$(BIN)/pip install "dssm-surface[$*]"
 	touch $@

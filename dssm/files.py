@@ -58,6 +58,29 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     check_new(path)
+    with _temporary_folder(path) as temporary:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        os.replace(temporary, path)
+
+
+@contextmanager
+def renewed_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; move its files into `path` when the block ends, none when it fails.
+
+    Other files in `path` stay. Raises InputError when it cannot be written.
+    """
+    path = Path(path)
+    with _temporary_folder(path) as temporary:
+        yield temporary
+        path.mkdir(exist_ok=True)
+        for file in temporary.iterdir():
+            os.replace(file, path / file.name)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` for what is to be there; it is gone afterwards, and errors name `path`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -65,8 +88,6 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        os.replace(temporary, path)
     except InputError as error:
         # Nobody knows the temporary folder, which is gone by now.
         raise InputError(str(error).replace(str(temporary), str(path))) from error

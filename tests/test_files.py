@@ -46,6 +46,26 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         files.write_text(tmp_path / "file" / "sub" / "a.txt", "x")
 
 
+def test_a_folder_is_renewed_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "out"
+    for value in ("first", "second"):
+        with files.renewed_folder(out) as folder:
+            for name in ("a.txt", "b.txt"):
+                files.write_text(folder / name, value)
+    (out / "mine.txt").write_text("kept")
+    with pytest.raises(InputError) as refused, files.renewed_folder(out) as folder:
+        files.write_text(folder / "a.txt", "third")
+        with files.atomic(folder / "b.txt"), open("/dev/full", "w") as full:
+            full.write("x")
+    assert str(refused.value) == f"cannot write {out / 'b.txt'}: No space left on device"
+    assert {path.name: path.read_text() for path in out.iterdir()} == {
+        "a.txt": "second",
+        "b.txt": "second",
+        "mine.txt": "kept",
+    }
+    assert list(tmp_path.joinpath("runs").iterdir()) == [out]
+
+
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No space left"), files.atomic(tmp_path / "a.txt"):
         with open("/dev/full", "w") as full:

@@ -65,11 +65,12 @@ def evaluate(
     into_card = out is None
     out = out or run / "evaluation"
     sheet = heatmap_sheet(detector, evaluation, rows=rows)
-    files.write_json(out / "metrics.json", evaluation.metrics)
-    write_scores(out / "scores.csv", evaluation)
-    picture.save(sheet, out / "heatmaps.png")
     title = f"{run.resolve().name} on {Path(data).name}"
-    report_evaluation(out / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
+    with files.renewed_folder(out) as folder:  # figures and pictures of one evaluation, or of the one before
+        files.write_json(folder / "metrics.json", evaluation.metrics)
+        write_scores(folder / "scores.csv", evaluation)
+        picture.save(sheet, folder / "heatmaps.png")
+        report_evaluation(folder / "report.html", detector, evaluation, title=title, columns=COLUMNS, pictures=pictures)
     if into_card:
         measured = f"On the test images of {Path(data).resolve().name}, in percent:\n\n```\n{shown}\n```"
         files.write_text(run / CARD, model_card(files.read_json(run / FACTS), measured))
