@@ -84,8 +84,10 @@ class _Unfolded(nn.Module):
         super().__init__()
         self.norm = norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x)
+    def forward(self, x: Tensor, shortcut: Tensor | None, relu6: bool, _: float) -> Tensor:
+        x = self.norm(x)
+        x = x if shortcut is None else x.add_(shortcut)
+        return F.relu6(x, inplace=True) if relu6 else x
 
 
 def _walk(stages: nn.ModuleList, x: Tensor) -> list[Tensor]:

@@ -84,11 +84,16 @@ PYBIND11_MODULE(DSSM_MODULE, m) {
   m.def("convolution", &dssm::convolution_cpu, kernel);
   m.def("convolution_prepare", &dssm::convolution_prepare_cpu, kernel);
   m.def("convolution_fused", &dssm::convolution_fused_cpu, kernel);
+  m.def("convolution_depthwise", &dssm::convolution_depthwise_cpu, kernel);
+  m.def("convolution_pointwise", &dssm::convolution_pointwise_cpu, kernel);
   m.def("convolution_backward_x", &dssm::convolution_backward_x_cpu, kernel);
   m.def("convolution_backward_weight", &dssm::convolution_backward_weight_cpu, kernel);
   m.def("covariance", &dssm::covariance_cpu, kernel);
   m.def("histogram", &dssm::histogram_cpu, kernel);
   m.def("mahalanobis", &dssm::mahalanobis_cpu, kernel);
+  m.def("mahalanobis_triangle", &dssm::mahalanobis_triangle);
+  m.def("mahalanobis_prepare", &dssm::mahalanobis_prepare_cpu, kernel);
+  m.def("mahalanobis_prepared", &dssm::mahalanobis_prepared_cpu, kernel);
   m.def("mahalanobis_backward", &dssm::mahalanobis_backward_cpu, kernel);
   m.def("perlin", &dssm::perlin_cpu, kernel);
   m.def("rank", &dssm::rank_cpu, kernel);

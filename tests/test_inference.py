@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dssm import methods
 from dssm.methods import Method
-from dssm.model import inference
+from dssm.model import efficientnet, inference
 from dssm.settings import Settings, preset
 
 PAPER = preset("paper")
@@ -106,7 +106,9 @@ def test_bfloat16_is_near(surfaces: Tensor) -> None:
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-@pytest.mark.parametrize(("channels", "size"), [(32, (16, 16)), (64, (15, 33)), (512, (32, 32))])
+@pytest.mark.parametrize(
+    ("channels", "size"), [(32, (16, 16)), (64, (15, 33)), (512, (32, 32)), (512, (8, 8)), (512, (5, 7))]
+)
 @pytest.mark.parametrize("shortcut", [False, True])
 def test_a_folded_convolution_is_all_that_it_replaces(
     backend: str, channels: int, size: tuple[int, int], shortcut: bool, monkeypatch: pytest.MonkeyPatch
@@ -127,3 +129,74 @@ def test_a_folded_convolution_is_all_that_it_replaces(
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
         assert torch.equal(added, kept)
         assert (ours.min() >= 0) == relu
+
+
+@pytest.mark.parametrize(("channels", "size"), [(64, (40, 40)), (256, (16, 16)), (512, (8, 8))])
+def test_a_folded_convolution_is_the_same_for_any_number_of_threads(
+    channels: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads share one block of tiles, or have one each."""
+    monkeypatch.setenv("DSSM_BACKEND", "cpu")
+    torch.manual_seed(0)
+    convolution, norm = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), inference.Normalization(channels).eval()
+    folded = inference.Folded(convolution, norm, torch.float32)
+    assert folded.kernel.points is not None
+    x = torch.randn(1, channels, *size).to(memory_format=torch.channels_last)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(folded(x))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_weights_are_not_packed_for_onednn(surfaces: Tensor) -> None:
+    """With two threads that made the network eight times as slow. Times would tell, too, but not on a busy machine."""
+    for settings in (preset("quick"), preset("best").replace(weights=None, bank=20)):
+        network = method(settings.replace(size=(64, 64)), surfaces, (64, 64)).for_scoring().network
+        assert {value.layout for value in (*network.parameters(), *network.buffers())} == {torch.strided}
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("size", [(2, 3), (5, 7), (18, 33)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "stride", "groups"),
+    [
+        (32, 32, 3, 1, 32),
+        (48, 48, 3, 2, 48),
+        (48, 48, 5, 1, 48),
+        (32, 32, 5, 2, 32),
+        (20, 20, 5, 1, 20),
+        (16, 96, 1, 1, 1),
+        (24, 40, 1, 1, 1),
+        (7, 5, 1, 1, 1),
+        (3, 32, 3, 2, 1),
+    ],
+)
+def test_the_convolutions_of_efficientnet_fold(
+    inputs: int, outputs: int, kernel: int, stride: int, groups: int, size: tuple[int, int], backend: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DSSM_BACKEND", backend)
+    torch.manual_seed(0)
+    convolution = efficientnet.Convolution(inputs, outputs, kernel, stride, groups)
+    norm = nn.BatchNorm2d(outputs).eval()
+    for value in (norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data):
+        value.uniform_(0.5, 1.5)
+    folded = inference.Folded(convolution, norm, torch.float32)
+    x = 3 * torch.randn(3, inputs, *size).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for relu6 in (True, False):
+            expected = efficientnet._normalized(x, convolution, norm, relu6=relu6)
+            ours = efficientnet._normalized(x, nn.Identity(), folded, relu6=relu6)
+            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+            if relu6:
+                assert expected.max() <= 6
+        shortcut = torch.randn(expected.shape).to(memory_format=torch.channels_last)
+        expected = efficientnet._normalized(x, convolution, norm, shortcut=shortcut)
+        ours = efficientnet._normalized(x, nn.Identity(), folded, shortcut=shortcut)
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The transforms of Winograd's F(4x4, 3x3) with the points 0, 1, -1, 2, -2 and infinity, of numbers or vectors. Each is
-// one-dimensional; `both_axes` applies it to the rows and then to the columns of a square.
+// The transforms of Winograd's F(4x4, 3x3), with the points 0, 1, -1, 2, -2 and infinity, and of F(2x2, 3x3), with 0,
+// 1, -1 and infinity, of numbers or vectors. Each is one-dimensional; `both_axes` applies it to the rows and then to
+// the columns of a square.
 #pragma once
 
 namespace dssm {
 
-constexpr int kTile = 4, kKernel = 3, kWindow = kTile + kKernel - 1, kPoints = kWindow * kWindow;
+constexpr int kKernel = 3;
+template <int Tile>
+constexpr int kWindow = Tile + kKernel - 1;
+template <int Tile>
+constexpr int kPoints = kWindow<Tile> * kWindow<Tile>;
 
 // B^T d
-struct InputTransform {
-  static constexpr int kFrom = kWindow, kTo = kWindow;
+template <int Tile>
+struct InputTransform;
+
+template <>
+struct InputTransform<4> {
+  static constexpr int kFrom = 6, kTo = 6;
 
   template <typename T>
   static void apply(const T* d, T* out) {
@@ -23,9 +32,26 @@ struct InputTransform {
   }
 };
 
+template <>
+struct InputTransform<2> {
+  static constexpr int kFrom = 4, kTo = 4;
+
+  template <typename T>
+  static void apply(const T* d, T* out) {
+    out[0] = d[0] - d[2];
+    out[1] = d[1] + d[2];
+    out[2] = d[2] - d[1];
+    out[3] = d[1] - d[3];
+  }
+};
+
 // G w
-struct WeightTransform {
-  static constexpr int kFrom = kKernel, kTo = kWindow;
+template <int Tile>
+struct WeightTransform;
+
+template <>
+struct WeightTransform<4> {
+  static constexpr int kFrom = kKernel, kTo = 6;
 
   template <typename T>
   static void apply(const T* w, T* out) {
@@ -39,9 +65,27 @@ struct WeightTransform {
   }
 };
 
+template <>
+struct WeightTransform<2> {
+  static constexpr int kFrom = kKernel, kTo = 4;
+
+  template <typename T>
+  static void apply(const T* w, T* out) {
+    const T even = w[0] + w[2];
+    out[0] = w[0];
+    out[1] = (even + w[1]) * 0.5f;
+    out[2] = (even - w[1]) * 0.5f;
+    out[3] = w[2];
+  }
+};
+
 // A^T m
-struct OutputTransform {
-  static constexpr int kFrom = kWindow, kTo = kTile;
+template <int Tile>
+struct OutputTransform;
+
+template <>
+struct OutputTransform<4> {
+  static constexpr int kFrom = 6, kTo = 4;
 
   template <typename T>
   static void apply(const T* m, T* out) {
@@ -53,9 +97,20 @@ struct OutputTransform {
   }
 };
 
-// A g, the adjoint of OutputTransform
+template <>
+struct OutputTransform<2> {
+  static constexpr int kFrom = 4, kTo = 2;
+
+  template <typename T>
+  static void apply(const T* m, T* out) {
+    out[0] = m[0] + m[1] + m[2];
+    out[1] = m[1] - m[2] - m[3];
+  }
+};
+
+// A g, the adjoint of OutputTransform<4>
 struct GradientTransform {
-  static constexpr int kFrom = kTile, kTo = kWindow;
+  static constexpr int kFrom = 4, kTo = 6;
 
   template <typename T>
   static void apply(const T* g, T* out) {
@@ -69,9 +124,9 @@ struct GradientTransform {
   }
 };
 
-// G^T m, the adjoint of WeightTransform
+// G^T m, the adjoint of WeightTransform<4>
 struct ProductTransform {
-  static constexpr int kFrom = kWindow, kTo = kKernel;
+  static constexpr int kFrom = 6, kTo = kKernel;
 
   template <typename T>
   static void apply(const T* m, T* out) {

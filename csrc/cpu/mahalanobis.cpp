@@ -142,6 +142,62 @@ class Whitening {
   }
 };
 
+// A lower triangle in the order that it is read: rows in steps of a vector, of each step the columns up to its
+// diagonal. There are half as many values, and where few points share a Gaussian, reading them is all that takes time.
+template <typename V>
+class Triangle {
+  using R = Lane<V>;
+
+ public:
+  explicit Triangle(const Array& /*triangles*/) {}
+
+  void set(const R* values) { values_ = values; }
+
+  static int64_t columns(int64_t first, int64_t rows) { return std::min<int64_t>(first + lanes<V>, rows); }
+
+  static int64_t size(int64_t rows) {
+    int64_t total = 0;
+    for (int64_t first = 0; first < rows; first += lanes<V>) total += columns(first, rows) * lanes<V>;
+    return total;
+  }
+
+  static void pack(const R* matrix, int64_t stride, int64_t rows, R* values) {
+    for (int64_t first = 0; first < rows; first += lanes<V>) {
+      for (int64_t column = 0; column < columns(first, rows); ++column) {
+        for (int64_t row = first; row < first + lanes<V>; ++row) {
+          *values++ = row < rows && column <= row ? matrix[row * stride + column] : 0;
+        }
+      }
+    }
+  }
+
+  // norm[p] = || W x_p || of the first `count` points.
+  void norms(const R* points, const Panels<V>& panels, int64_t count, R* norm) const {
+    for (int64_t panel = 0; panel < count; panel += Panels<V>::kWidth) {
+      const int64_t width = panels.width(panel);
+      for_rows(std::min(width, count - panel), [&](auto some, int64_t point) {
+        const R* values = values_;
+        V squares[some] = {};
+        for (int64_t first = 0; first < panels.rows; first += lanes<V>) {
+          const int64_t length = columns(first, panels.rows);
+          for (int64_t i = 0; i < length * lanes<V>; i += kLine) __builtin_prefetch(values + kAhead + i, 0, 0);
+          const auto sums =
+              multiply<some, 1, V>(points + panels.offset(0, panel + point), 1, width, values, lanes<V>, length);
+          for (int r = 0; r < some; ++r) squares[r] = fma(sums[r][0], sums[r][0], squares[r]);
+          values += length * lanes<V>;
+        }
+        for (int r = 0; r < some; ++r) norm[panel + point + r] = std::sqrt(sum(squares[r]));
+      });
+    }
+  }
+
+ private:
+  static constexpr int64_t kLine = 64 / sizeof(R);
+  static constexpr int64_t kAhead = 2048;  // values; read once, they shall not push others out of the cache
+
+  const R* values_ = nullptr;
+};
+
 // Points (N, C) are a map of one row.
 Array as_map(Array x) {
   if (x.dims == 4) return x;
@@ -167,7 +223,7 @@ struct Group {
 
 // body(group, panels, centred, whitening, choose): `centred` holds a matrix x - mean for every block of the group, and
 // choose(block) sets the whitening to that of a block.
-template <typename T, typename Body>
+template <typename T, template <typename> class Matrix, typename Body>
 void for_groups(const Array& x, const Array& mean, const Array& whiten, int threads, Body body) {
   using R = Real<T>;
   using V = Vector<R>;
@@ -179,7 +235,7 @@ void for_groups(const Array& x, const Array& mean, const Array& whiten, int thre
   constexpr int64_t kMost = 64, kScratch = 1 << 18;
   const int64_t most = shared ? kMost : std::clamp(kScratch / (channels * batch + 1) / 16 * 16, kMost / 4, kMost);
   const int64_t chunks = (line + most - 1) / most, rows = height * width / line;
-  Whitening<V> first(whiten);
+  Matrix<V> first(whiten);
   if (shared) first.set(whiten.as<R>());
   parallel_for((shared ? batch : 1) * rows * chunks, threads, [&, width = width, channels = channels](int64_t i) {
     const int64_t sample = i / chunks / rows, row = i / chunks % rows, column = i % chunks * most;
@@ -200,7 +256,7 @@ void for_groups(const Array& x, const Array& mean, const Array& whiten, int thre
              store(centred + block * panels.size() + panels.offset(channel, lane),
                    value - splat<V>(means[block][channel]));
            });
-    Whitening<V> whitening = first;
+    Matrix<V> whitening = first;
     body(group, panels, centred, whitening, [&](int64_t block) { whitening.set(of_block(whiten, block)); });
   });
 }
@@ -213,16 +269,44 @@ void mahalanobis_cpu(const Array& features, const Array& mean, const Array& whit
   visit<float, double, float16, bfloat16>(x.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = Real<T>;
-    for_groups<T>(x, mean, whiten, threads,
-                  [&](const Group& group, auto panels, R* centred, auto& whitening, auto choose) {
-                    std::vector<R> norm(panels.points);
-                    for (int64_t block = 0; block < group.blocks; ++block) {
-                      choose(block);
-                      whitening.norms(centred + block * panels.size(), panels, norm.data());
-                      for (int64_t lane = 0; lane < group.lanes; ++lane)
-                        out.as<R>()[group.index(positions, block, lane)] = norm[lane];
-                    }
-                  });
+    for_groups<T, Whitening>(x, mean, whiten, threads,
+                             [&](const Group& group, auto panels, R* centred, auto& whitening, auto choose) {
+                               std::vector<R> norm(panels.points);
+                               for (int64_t block = 0; block < group.blocks; ++block) {
+                                 choose(block);
+                                 whitening.norms(centred + block * panels.size(), panels, norm.data());
+                                 for (int64_t lane = 0; lane < group.lanes; ++lane)
+                                   out.as<R>()[group.index(positions, block, lane)] = norm[lane];
+                               }
+                             });
+  });
+}
+
+int64_t mahalanobis_triangle(int64_t channels) { return Triangle<Floats>::size(channels); }
+
+void mahalanobis_prepare_cpu(const Array& whiten, const Array& triangles, int threads) {
+  const auto [height, width, rows] = sizes<3>(whiten);
+  parallel_for(height * width, threads, [&, width = width, rows = rows](int64_t i) {
+    Triangle<Floats>::pack(whiten.at<const float>(i / width, i % width), whiten.stride[2], rows,
+                           triangles.at<float>(i / width, i % width));
+  });
+}
+
+void mahalanobis_prepared_cpu(const Array& x, const Array& mean, const Array& triangles, const Array& out,
+                              int threads) {
+  const int64_t positions = x.size[2] * x.size[3];
+  visit<float, float16, bfloat16>(x.type, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_groups<T, Triangle>(x, mean, triangles, threads,
+                            [&](const Group& group, auto panels, float* centred, auto& triangle, auto choose) {
+                              std::vector<float> norm(group.lanes);
+                              for (int64_t block = 0; block < group.blocks; ++block) {
+                                choose(block);
+                                triangle.norms(centred + block * panels.size(), panels, group.lanes, norm.data());
+                                for (int64_t lane = 0; lane < group.lanes; ++lane)
+                                  out.as<float>()[group.index(positions, block, lane)] = norm[lane];
+                              }
+                            });
   });
 }
 
@@ -235,7 +319,7 @@ void mahalanobis_backward_cpu(const Array& grad, const Array& features, const Ar
     using T = typename decltype(tag)::type;
     using R = Real<T>;
     using V = Vector<R>;
-    for_groups<T>(
+    for_groups<T, Whitening>(
         x, mean, whiten, threads, [&](const Group& group, auto panels, R* centred, auto& whitening, auto choose) {
           const Panels<V> whitened(whitening.rows, group.lanes);
           const Workspace scratch(whitened.size() * sizeof(R) / sizeof(float));

@@ -21,16 +21,21 @@ using Sums = std::array<std::array<V, Columns>, Rows>;
 template <int Rows, int Columns, typename V>
 inline Sums<V, Rows, Columns> multiply(const Lane<V>* left, int64_t row, int64_t step, const Lane<V>* right,
                                        int64_t width, int64_t count) {
-  Sums<V, Rows, Columns> sums{};
+  V sums[Rows * Columns]{};  // a plain array, all loops over it unrolled: otherwise every step stores it to memory
   for (int64_t i = 0; i < count; ++i) {
     V factor[Columns];
+#pragma GCC unroll 2
     for (int v = 0; v < Columns; ++v) factor[v] = load<V>(right + i * width + v * lanes<V>);
+#pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
       const V weight = splat<V>(left[r * row + i * step]);
-      for (int v = 0; v < Columns; ++v) sums[r][v] = fma(weight, factor[v], sums[r][v]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Columns; ++v) sums[r * Columns + v] = fma(weight, factor[v], sums[r * Columns + v]);
     }
   }
-  return sums;
+  Sums<V, Rows, Columns> result;
+  for (int k = 0; k < Rows * Columns; ++k) result[k / Columns][k % Columns] = sums[k];
+  return result;
 }
 
 template <int N>

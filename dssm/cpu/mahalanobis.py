@@ -16,6 +16,24 @@ def mahalanobis(x: torch.Tensor, mean: torch.Tensor, whiten: torch.Tensor) -> to
     return out
 
 
+def prepare(whiten: torch.Tensor) -> torch.Tensor | None:
+    """What `prepared` needs of matrices (H, W, C, C) that stay; None unless they are lower triangles in float32."""
+    height, width, rows, columns = whiten.shape
+    if whiten.dtype != torch.float32 or rows != columns or not torch.equal(whiten, whiten.tril()):
+        return None
+    whiten = whiten if whiten.stride(-1) == 1 else whiten.contiguous()
+    triangles = torch.empty(height, width, lib.mahalanobis_triangle(columns))
+    lib.mahalanobis_prepare(array(whiten), array(triangles), threads())
+    return triangles
+
+
+def prepared(x: torch.Tensor, mean: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
+    """`mahalanobis` of x (B, C, H, W), without gradient, with what `prepare` made of the whitening."""
+    out = mean.new_empty((x.shape[0], *x.shape[2:]))
+    lib.mahalanobis_prepared(array(x), array(mean.contiguous()), array(triangles), array(out), threads())
+    return out
+
+
 def mahalanobis_backward(
     grad: torch.Tensor, x: torch.Tensor, mean: torch.Tensor, whiten: torch.Tensor
 ) -> list[torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from dssm.methods.method import Method
@@ -45,6 +46,12 @@ class DSSM(Method):
 
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.scorer.score(self.network, images)
+
+    def for_scoring(self, dtype: torch.dtype = torch.float32) -> DSSM:
+        scoring = super().for_scoring(dtype)
+        assert isinstance(scoring, DSSM)
+        scoring.scorer = self.scorer.for_scoring()
+        return scoring
 
     @property
     def training_heads(self) -> tuple[str, ...]:

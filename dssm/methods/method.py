@@ -70,7 +70,7 @@ class Method(ABC):
         """Scores (B,) and maps (B, H, W) float32 of a batch; larger is more anomalous."""
 
     def for_scoring(self, dtype: torch.dtype = torch.float32) -> Method:
-        """A copy that only `score` may be asked of, and faster (see `dssm.model.inference`); to be made after `fit`."""
+        """A copy that only `score` may be asked of, and faster (see `dssm.model.inference`); made after `calibrate`."""
         scoring = copy(self)
         scoring.network = for_inference(self.network, dtype)
         return scoring

@@ -58,6 +58,12 @@ class PaDiM(Method):
         maps = enlarge(self.gaussian.distance(self._features(images)), (height, width), self.settings.smooth)
         return maps.flatten(1).amax(1), maps
 
+    def for_scoring(self, dtype: torch.dtype = torch.float32) -> PaDiM:
+        scoring = super().for_scoring(dtype)
+        assert isinstance(scoring, PaDiM)
+        scoring.gaussian = self.gaussian and self.gaussian.for_scoring()
+        return scoring
+
     def fitted(self) -> dict[str, Tensor]:
         assert self.gaussian is not None
         return {"mean": self.gaussian.mean, "whiten": self.gaussian.whiten, "channels": self.channels}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,10 +55,9 @@ class Block(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(_normalized(x, self.expand_conv, self.bn0), inplace=True) if self.expands else x
-        y = F.relu6(_normalized(y, self.depthwise_conv, self.bn1), inplace=True)
-        y = _normalized(y, self.project_conv, self.bn2)
-        return y.add_(x) if self.shortcut else y
+        y = _normalized(x, self.expand_conv, self.bn0, relu6=True) if self.expands else x
+        y = _normalized(y, self.depthwise_conv, self.bn1, relu6=True)
+        return _normalized(y, self.project_conv, self.bn2, shortcut=x if self.shortcut else None)
 
 
 class EfficientNetLite0(Backbone):
@@ -86,7 +87,7 @@ class EfficientNetLite0(Backbone):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = F.relu6(_normalized(x, self.conv_stem, self.bn0), inplace=True)
+        x = _normalized(x, self.conv_stem, self.bn0, relu6=True)
         stages = []
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
@@ -99,11 +100,18 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
-def _normalized(x: Tensor, convolution: Convolution, norm: nn.BatchNorm2d) -> Tensor:
-    """Convolution, then batch normalisation; in one where its averages are fixed."""
-    if norm.training or not isinstance(norm, nn.BatchNorm2d):  # or what `dssm.model.inference` puts in its place
-        return norm(convolution(x))
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return convolution(x, convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale)
+def _normalized(
+    x: Tensor, convolution: Convolution, norm: nn.BatchNorm2d, *, shortcut: Tensor | None = None, relu6: bool = False
+) -> Tensor:
+    """Convolution, batch normalisation, the addition of a shortcut and ReLU6; in one where the averages are fixed."""
+    if not isinstance(norm, nn.BatchNorm2d):  # what `dssm.model.inference` puts in the place of both does it all
+        return norm(convolution(x), shortcut, relu6, 6.0 if relu6 else math.inf)
+    if norm.training:
+        y = norm(convolution(x))
+    else:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        y = convolution(x, convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale)
+    y = y if shortcut is None else y.add_(shortcut)
+    return F.relu6(y, inplace=True) if relu6 else y

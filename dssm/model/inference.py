@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
@@ -44,7 +45,7 @@ def for_inference(network: Module, dtype: torch.dtype = torch.float32) -> Module
 
 
 class Folded(nn.Module):
-    """A convolution and the batch normalisation after it in one, then the addition of a shortcut and ReLU.
+    """A convolution and the batch normalisation after it in one, then the addition of a shortcut and a clamp.
 
     weight' = weight g r, bias' = b - m g r, r = 1 / sqrt(v + eps), with the normalisation's averages m and v, its
     weight g and its bias b (Jacob et al., CVPR 2018, section 3.2). Takes the place of the normalisation.
@@ -52,7 +53,6 @@ class Folded(nn.Module):
 
     weight: Tensor
     bias: Tensor
-    points: Tensor | None
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -62,26 +62,35 @@ class Folded(nn.Module):
         weight = (convolution.weight.double() * scale[:, None, None, None]).to(dtype)
         self.register_buffer("weight", weight.detach().contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", (norm.bias.double() - norm.running_mean.double() * scale).to(dtype).detach())
-        self.stride, self.padding, self.groups = convolution.stride, convolution.padding, convolution.groups
-        self.sides = convolution.sides if isinstance(convolution, efficientnet.Convolution) else ()
-        self.relu = isinstance(norm, Normalization)
-        side, geometry = convolution.kernel_size[0], (self.stride, self.padding, self.groups)
-        self.winograd = side == 3 and geometry == ((1, 1), (1, 1), 1)
-        kernels = _kernels(self.weight) if self.winograd else None
-        self.register_buffer("points", kernels.prepare(self.weight) if kernels else None)
+        self.stride, self.groups = convolution.stride, convolution.groups
+        assert not isinstance(convolution.padding, str)
+        down, right = convolution.padding
+        sides = convolution.sides if isinstance(convolution, efficientnet.Convolution) else ()
+        self.sides = sides or (right, right, down, down)
+        self.clamp = (0.0, math.inf) if isinstance(norm, Normalization) else (-math.inf, math.inf)
+        kernels = _kernels(self.weight)
+        self.kernel = (
+            kernels.fixed(self.weight, self.bias, self.stride[0], self.sides, self.groups) if kernels else None
+        )
 
-    def forward(self, x: Tensor, shortcut: Tensor | None = None, relu: bool | None = None) -> Tensor:
-        """relu(weight' * x + bias' + shortcut); `relu` is by default whether the normalisation had one."""
-        relu = self.relu if relu is None else relu
-        kernels = _kernels(x) if self.winograd else None
-        if kernels:
-            y = kernels.fused(x, self.weight, self.points, self.bias, shortcut, relu)
+    def forward(
+        self, x: Tensor, shortcut: Tensor | None = None, relu: bool | None = None, most: float = math.inf
+    ) -> Tensor:
+        """relu(weight' * x + bias' + shortcut), at most `most`; `relu` is by default whether the norm had one."""
+        low, high = self.clamp if relu is None else (0.0 if relu else -math.inf, most)
+        if self.kernel is not None and _kernels(x):
+            y = self.kernel(x, shortcut, low, high)
             if y is not None:
                 return y
-        x = F.pad(x, self.sides) if self.sides else x
-        x = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
+        left, right, top, bottom = self.sides
+        padding = (top, left)
+        if (left, top) != (right, bottom):
+            x, padding = F.pad(x, self.sides), (0, 0)
+        x = F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
         x = x if shortcut is None else x.add_(shortcut)
-        return x.relu_() if relu else x
+        if high < math.inf:
+            return x.clamp_(low, high)
+        return x.relu_() if low == 0 else x
 
 
 class Sliced(nn.Module):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,6 +18,7 @@ RIDGE = 0.01  # of the mean variance, added to every variance: directions that h
 _SPREAD = 1.0  # positions over which what is usual is smoothed
 _PRIOR = 2.0  # vectors as usual as all together that every position is taken to have
 _DISTANCES = 2**24  # how many are held at once
+_COLUMNS = 32
 
 
 @dataclass
@@ -85,10 +87,23 @@ def nearest(x: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """For each of x (N, C), the Euclidean distance to the nearest of `bank` (M, C) and its number; both (N,)."""
     mean = bank.mean(0)  # what all have in common would cost the digits in which they differ
     x, bank = x - mean, bank - mean
-    step = max(1, _DISTANCES // len(bank))
-    index = torch.cat([torch.cdist(part, bank).argmin(1) for part in x.split(step)])
-    # cdist subtracts squares, of which rounding is all that stays between neighbours.
+    spare = -len(bank) % _COLUMNS
+    half = F.pad(bank.square().sum(1) / 2, (0, spare), value=torch.inf)
+    others = F.pad(bank, (0, 0, 0, spare)).T
+    step = max(1, _DISTANCES // len(half))
+    # |x - b|^2 / 2 without what all b have in common, |x|^2 / 2.
+    index = torch.cat([_smallest(torch.addmm(half, part, others, alpha=-1)) for part in x.split(step)])
+    index = index.clamp_max(len(bank) - 1)  # of vectors that are not finite it may be anything
+    # That subtracts squares, of which rounding is all that stays between neighbours.
     return (x - bank[index]).square().sum(1).sqrt(), index
+
+
+def _smallest(values: Tensor) -> Tensor:
+    """Which of each row (N, K _COLUMNS) is smallest: argmin looks at one value at a time, amin at many."""
+    table = values.unflatten(1, (-1, _COLUMNS))
+    column = table.amin(1).argmin(1)
+    row = table.gather(2, column[:, None, None].expand(-1, table.shape[1], 1)).squeeze(2).argmin(1)
+    return row * _COLUMNS + column
 
 
 def coreset(x: Tensor, count: int, *, seed: int, dimensions: int = 128, progress: bool = False) -> Tensor:

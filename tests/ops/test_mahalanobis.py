@@ -83,6 +83,35 @@ def test_half_precision_computes_in_float32(
     close(actual, mahalanobis(x.double(), mean, whiten, backend="reference"))
 
 
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="the C++ kernels are not built")
+@pytest.mark.parametrize("batch", [0, 1, 5, 16, 35])
+@pytest.mark.parametrize("channels", [1, 7, 16, 100])
+def test_prepared_triangles_give_the_same(batch: int, channels: int, generator: torch.Generator, close: Close) -> None:
+    kernels = backends.load("mahalanobis", "cpu")
+    mean, whiten, _ = (tensor.float() for tensor in gaussian((5, 4), channels, generator))
+    triangles = kernels.prepare(whiten.tril())
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.randn(batch, channels, 5, 4, generator=generator).to(memory_format=layout)
+        close(kernels.prepared(x, mean, triangles), reference(x, mean, whiten.tril()))
+        half = x.bfloat16()
+        close(kernels.prepared(half, mean, triangles), reference(half, mean, whiten.tril()))
+    if batch and channels > 1:
+        x[0, channels // 2, 1, 2] = torch.nan
+        found = kernels.prepared(x, mean, triangles)
+        assert found[0, 1, 2].isnan()
+        assert found.isnan().sum() == 1
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="the C++ kernels are not built")
+def test_only_lower_triangles_are_prepared(generator: torch.Generator) -> None:
+    prepare = backends.load("mahalanobis", "cpu").prepare
+    whiten = torch.randn(2, 3, 4, 4, generator=generator).tril()
+    assert prepare(whiten) is not None
+    assert prepare(whiten.mT) is None
+    assert prepare(whiten[..., :3, :]) is None
+    assert prepare(whiten.double()) is None
+
+
 @each_backend
 def test_rows_of_the_whitening_project(backend: str, generator: torch.Generator) -> None:
     mean, whiten, _ = gaussian((), 6, generator)
