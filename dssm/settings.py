@@ -39,7 +39,7 @@ class Settings:
         (256, 256),
         "height and width that images are resized to; null keeps their aspect ratio; native: not at all, with tile",
     )
-    pixels: int = _setting(256 * 256, "pixels per image where size is null, or twice those that it has, if fewer")
+    pixels: int = _setting(256 * 256, "pixels per image where size is null")
     tile: Size | None = _setting(
         None, "height and width of overlapping tiles that images are cut into and the network sees; null: whole images"
     )

@@ -16,8 +16,7 @@ STEP = 32  # the backbone halves the sides five times
 LARGEST = 4096
 SMALLEST_FITTED = 64
 LOOKED_AT = 64
-SMALL = 192 * 192  # images of fewer pixels are enlarged to as many
-ENLARGED = 2  # times as many pixels at most: networks see a small defect better when it is larger
+SMALL = 192 * 192  # images of fewer pixels are enlarged; others never, which would cost time and show nothing new
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -36,8 +35,8 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def fit_size(paths: Sequence[Path], pixels: int) -> tuple[int, int]:
-    """Return the (height, width) that keeps the aspect ratio of the images at an area of about `pixels`, or about twice
-    their own, where that is smaller but not tiny.
+    """Return the (height, width) that keeps the aspect ratio of the images at an area of about `pixels`, or about their
+    own, where that is smaller but not tiny.
 
     Ratio and area are the medians of up to 64 of them, spread over the list; only headers are read.
     """
@@ -51,7 +50,7 @@ def fit_size(paths: Sequence[Path], pixels: int) -> tuple[int, int]:
 
 def fit_area(area: float, pixels: float) -> float:
     """Return the pixels that images of `area` are resized to, where at most `pixels` are wanted."""
-    return min(pixels, max(ENLARGED * area, SMALL))
+    return min(pixels, max(area, SMALL))
 
 
 def fit_ratio(ratio: float, pixels: float) -> tuple[int, int]:

@@ -51,7 +51,6 @@ def test_fit_needs_images() -> None:
         fit_size([], 128 * 128)
 
 
-def test_fit_enlarges_to_twice_the_pixels_at_most(tmp_path: Path, make) -> None:
-    assert fit_size([make(tmp_path / "a.png", (224, 224))], 512 * 512) == (320, 320)
-    assert fit_size([make(tmp_path / "c.png", (384, 384))], 512 * 512) == (512, 512)
+def test_fit_does_not_enlarge(tmp_path: Path, make) -> None:
+    assert fit_size([make(tmp_path / "a.png", (384, 384))], 512 * 512) == (384, 384)
     assert fit_size([make(tmp_path / "b.png", (1130, 460))], 512 * 512) == (320, 800)
