@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Threads that spin while they wait slow the one that works, and other programs by far more. OpenMP reads this when
+# PyTorch is first imported: where that was before, nothing changes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "InputError", "Settings", "__version__"]
