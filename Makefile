@@ -25,9 +25,9 @@ help:
 	@echo "make clean   remove what the other targets made"
 
 # Smaller images and fewer steps than the preset has: a few minutes on two cores.
-demo: $(VENV)/.demo,imagenet
+demo: $(VENV)/.demo
 	rm -rf runs/demo
-	$(BIN)/dssm train elpv --out runs/demo --preset best --size 160 --set samples=2000 --licence "CC BY-NC-SA 4.0"
+	$(BIN)/dssm train elpv --out runs/demo --size 160 --set samples=2000 --licence "CC BY-NC-SA 4.0"
 	$(BIN)/dssm evaluate runs/demo
 	@echo "heat maps: runs/demo/evaluation/heatmaps.png; every image: runs/demo/evaluation/report.html"
 

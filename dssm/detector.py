@@ -43,7 +43,7 @@ from dssm.metrics import PixelMetrics, summarize
 from dssm.scores import FalseReject, GoodScores, normalise
 from dssm.scores.threshold import KINDS
 from dssm.scratch import Spool
-from dssm.settings import Settings, preset
+from dssm.settings import DEFAULT, Settings, preset
 from dssm.tiles import Tiles
 from dssm.training import train
 from dssm.training.precision import autocast, uses_bfloat16
@@ -80,13 +80,13 @@ class Prediction:
 class Detector:
     """Finds defects after training on good images only.
 
-    >>> detector = Detector("quick").fit("parts/good")          # doctest: +SKIP
-    >>> detector.predict("parts/new")[0].score                  # doctest: +SKIP
+    >>> detector = Detector().fit("parts/good")  # doctest: +SKIP
+    >>> detector.predict("parts/new")[0].score   # doctest: +SKIP
 
     `settings` is a preset's name or a `Settings`; `device` None takes a GPU if there is one.
     """
 
-    def __init__(self, settings: Settings | str = "quick", *, device: str | torch.device | None = None) -> None:
+    def __init__(self, settings: Settings | str = DEFAULT, *, device: str | torch.device | None = None) -> None:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.device = _device(device)
         self.method: Method | None = None

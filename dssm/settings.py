@@ -310,6 +310,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+DEFAULT = "best"
+
+
 def preset(name: str) -> Settings:
     """The settings of a preset: `paper`, `quick` or `best`."""
     if not isinstance(name, str) or name not in PRESETS:

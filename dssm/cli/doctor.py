@@ -49,11 +49,11 @@ def doctor(
     """
     from dssm import files, picture
     from dssm.doctor import contact_sheet, examine
-    from dssm.settings import preset
+    from dssm.settings import DEFAULT, preset
 
     if out is not None:
         files.check_new(out)
-    settings = preset("quick")
+    settings = preset(DEFAULT)
     if false_reject is not None:
         settings = settings.replace(false_reject=false_reject)
     examination = examine(data, defect=defect, protocol=protocol, seed=seed, settings=settings, progress=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import click
 
-from dssm.settings import PRESETS, preset
+from dssm.settings import DEFAULT, PRESETS, preset
 
 
 @click.command()
-@click.option("--preset", "name", type=click.Choice(list(PRESETS)), default="quick", show_default=True)
+@click.option("--preset", "name", type=click.Choice(list(PRESETS)), default=DEFAULT, show_default=True)
 def settings(name: str) -> None:
     """Print every setting of a preset with a word on what it does: a config file to edit.
 

@@ -16,7 +16,7 @@ from dssm import files
 from dssm.cli import options as shared
 from dssm.errors import BackendError, InputError
 from dssm.files import BOARD, CARD, CHECKPOINT, CONFIG, FACTS, LOG, SAMPLES, TENSORS
-from dssm.settings import PRESETS, Settings, preset, read_config
+from dssm.settings import DEFAULT, PRESETS, Settings, preset, read_config
 
 SOURCE = ("data", "protocol", "licence")  # what a config file holds beside settings
 
@@ -25,7 +25,7 @@ SOURCE = ("data", "protocol", "licence")  # what a config file holds beside sett
 @click.argument("data", required=False)
 @click.option("--out", "run", required=True, type=click.Path(path_type=Path), help="Folder for the trained model; new.")
 @click.option("--method", help="The system to train, with the settings of its paper; `dssm settings` lists them.")
-@click.option("--preset", "name", type=click.Choice(list(PRESETS)), help="Where settings start from.  [default: quick]")
+@click.option("--preset", "name", type=click.Choice(list(PRESETS)), help="Where settings start from.  [default: best]")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="YAML file of settings, e.g. another run's config.yaml."
 )
@@ -102,7 +102,7 @@ def train(
 def _base(name: str | None, method: str | None) -> Settings:
     """Where the settings start from: a preset, or what the paper of a method says."""
     if name is not None or method in (None, "dssm"):
-        return preset(name or "quick")
+        return preset(name or DEFAULT)
     from dssm import methods
 
     return methods.defaults(method)

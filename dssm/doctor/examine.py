@@ -22,7 +22,7 @@ from dssm.doctor.listing import UNKNOWN, left_out, listed, masks, roles
 from dssm.doctor.look import Look, look_at
 from dssm.doctor.sizes import sizes, typical
 from dssm.errors import InputError
-from dssm.settings import Settings, preset
+from dssm.settings import DEFAULT, Settings, preset
 
 COLUMNS = ("role", "width", "height", "mode", "bits", "brightness", "contrast", "red", "blue")
 
@@ -84,14 +84,14 @@ def examine(
     settings: Settings | None = None,
     progress: bool = False,
 ) -> Examination:
-    """Look at every image of a data set (see `dssm.data.discover`) as training with `settings` (`quick`) would.
+    """Look at every image of a data set (see `dssm.data.discover`) as training with `settings` would.
 
     `defect` is the smallest defect that matters, in pixels of the images as they are. An image that cannot be read is a
     finding; InputError is raised only where there is no image at all, and for a defect of no size.
     """
     if defect is not None and not 0 < defect < math.inf:
         raise InputError(f"defect must be a number of pixels above 0, not {defect}")
-    settings = settings or preset("quick")
+    settings = settings or preset(DEFAULT)
     data = os.fspath(data)
     collection, findings = listed(data, protocol, seed)
     root = elpv.installed() if data == elpv.LAYOUT else Path(data)
