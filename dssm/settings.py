@@ -112,6 +112,9 @@ class Settings:
     map_channels: int = _setting(100, "channels drawn at random from those stages")
     ridge: float | None = _setting(None, "share of the variance added to that map's covariances; null: OAS shrinkage")
     bank: int = _setting(0, "good feature vectors that every place is compared with; 0: none")
+    discriminator: int = _setting(
+        0, "steps of training a small network that tells the bank's features from noisy ones, to judge images; 0: none"
+    )
     smooth: float = _setting(4.0, "sigma of the Gaussian that smooths the map, in pixels per 256 pixels of height")
     false_reject: float = _setting(0.01, "share of good images that the thresholds may reject")
     pixel_false_reject: float | None = _setting(
@@ -162,6 +165,7 @@ class Settings:
             "map_channels": self.map_channels >= 1,
             "ridge": self.ridge is None or 0 < self.ridge < math.inf,
             "bank": self.bank >= 0,
+            "discriminator": self.discriminator >= 0,
             "smooth": self.smooth >= 0,
             "false_reject": 0 < self.false_reject < 1,
             "pixel_false_reject": self.pixel_false_reject is None or 0 < self.pixel_false_reject < 1,
@@ -303,6 +307,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": 12000,
         "warmup": 0.1,
         "bank": 1000,
+        "discriminator": 800,
         "ridge": 0.01,
         "lower": True,
         "image_score": "fused",

@@ -70,7 +70,7 @@ def test_save_and_load_predict_the_same(changes: dict, tiny: Settings, surfaces:
 
 
 def test_best_learns_from_ten_images(surfaces: Tensor) -> None:
-    settings = preset("best").replace(weights=None, size=(64, 64), crop=64, batch=8, samples=40)
+    settings = preset("best").replace(weights=None, size=(64, 64), crop=64, batch=8, samples=40, discriminator=5)
     detector = Detector(settings, device="cpu").fit(surfaces[:10], progress=False)
     good = [p.score for p in detector.predict(surfaces[10:14])]
     bad = [p.score for p in detector.predict(scratched(surfaces[10:14]))]

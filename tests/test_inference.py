@@ -46,7 +46,7 @@ def method(settings: Settings, surfaces: Tensor, size: tuple[int, int]) -> Metho
     [
         PAPER,
         preset("quick"),
-        preset("best").replace(weights=None, bank=20),
+        preset("best").replace(weights=None, bank=20, discriminator=5),
         methods.defaults("padim").replace(weights=None),
         methods.defaults("patchcore").replace(weights=None, backbone="resnet18"),
         methods.defaults("cutpaste"),
@@ -84,7 +84,7 @@ def test_slices_change_nothing(
 
 
 def test_nothing_is_normalised_any_more(surfaces: Tensor) -> None:
-    for settings in (preset("quick"), preset("best").replace(weights=None, bank=20)):
+    for settings in (preset("quick"), preset("best").replace(weights=None, bank=20, discriminator=5)):
         network = method(settings.replace(size=(64, 64)), surfaces, (64, 64)).for_scoring().network
         found = [name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
         assert found == []
@@ -160,7 +160,7 @@ def test_a_folded_convolution_is_the_same_for_any_number_of_threads(
 
 def test_weights_are_not_packed_for_onednn(surfaces: Tensor) -> None:
     """With two threads that made the network eight times as slow. Times would tell, too, but not on a busy machine."""
-    for settings in (preset("quick"), preset("best").replace(weights=None, bank=20)):
+    for settings in (preset("quick"), preset("best").replace(weights=None, bank=20, discriminator=5)):
         network = method(settings.replace(size=(64, 64)), surfaces, (64, 64)).for_scoring().network
         assert {value.layout for value in (*network.parameters(), *network.buffers())} == {torch.strided}
 

@@ -134,9 +134,9 @@ def test_the_bank_measures_mahalanobis_distances_to_the_nearest() -> None:
     x = correlated(4 * 5, 6, seed=1).float()
     apart = x.numpy()[:, None] - good.numpy()
     wanted = np.sqrt(np.einsum("nmc,cd,nmd->nm", apart, inverse, apart).min(1))
-    found = bank.distance(x.reshape(2, 2, 5, 6).permute(0, 3, 1, 2))
+    found = bank.distance(bank.whitened(x.reshape(2, 2, 5, 6).permute(0, 3, 1, 2)))
     np.testing.assert_allclose(found.flatten().numpy(), wanted, rtol=0.01, atol=0.01)
-    assert bank.distance(good[:10].reshape(1, 2, 5, 6).permute(0, 3, 1, 2)).max() < 0.05
+    assert bank.distance(bank.whitened(good[:10].reshape(1, 2, 5, 6).permute(0, 3, 1, 2))).max() < 0.05
 
 
 def test_large_images_have_no_more_gaussians_than_fit_a_model() -> None:
@@ -169,9 +169,9 @@ def test_a_place_that_always_varies_is_not_strange() -> None:
         sample.update(part.permute(0, 2, 3, 1).flatten(0, 2))
     bank = make_bank(sample, 20, (6, 10), seed=0)
     strange = images[:8] + 1
-    excess = bank.excess(bank.distance(strange))
+    excess = bank.excess(bank.distance(bank.whitened(strange)))
     assert excess[..., :3].mean() > 3 * excess[..., 7:].mean()
-    usual = bank.excess(bank.distance(images)).mean((0, 1))
+    usual = bank.excess(bank.distance(bank.whitened(images))).mean((0, 1))
     assert usual[[0, 1, 2, 7, 8, 9]].abs().max() < 0.5  # of columns away from the border, which smoothing mixes
 
 
@@ -187,7 +187,7 @@ def test_only_an_image_strange_all_over_is_lowered() -> None:
 
 
 def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) -> None:
-    settings = preset("best").replace(weights=None, size=(64, 64), bank=50, image_score="map")
+    settings = preset("best").replace(weights=None, size=(64, 64), bank=50, discriminator=20, image_score="map")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         method = DSSM(settings)
@@ -207,14 +207,14 @@ def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) 
 
 
 def test_images_are_judged_by_what_separates_them(surfaces: torch.Tensor) -> None:
-    settings = preset("best").replace(weights=None, size=(64, 64), bank=50)
+    settings = preset("best").replace(weights=None, size=(64, 64), bank=50, discriminator=20)
     method = DSSM(settings)
     method.network.eval()
     method.fit([surfaces[:16]])
     method.calibrate([surfaces[16:]])
     scorer, coarse = method.scorer, method.scorer._coarse_maps(method.network, method.network.stages(surfaces[:2]))
-    assert scorer.scales["judged"].sum() == pytest.approx(3.0)
-    for alone, name in zip(torch.eye(3), ("mahalanobis", "segmentation", "excess"), strict=True):
+    assert scorer.scales["judged"].sum() == pytest.approx(4.0)
+    for alone, name in zip(torch.eye(4), ("mahalanobis", "segmentation", "excess", "discriminator"), strict=True):
         scorer.scales["judged"] = alone
         _, judged = scorer._fine_maps(coarse, (64, 64))
         expected = (coarse[name] - scorer.scales[name][0]) / scorer.scales[name][1]

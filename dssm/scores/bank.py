@@ -35,11 +35,13 @@ class Bank:
     vectors: Tensor
     usual: Tensor
 
-    def distance(self, x: Tensor) -> Tensor:
-        """Distance to the nearest vector: (B, C, H, W) -> (B, H, W) float32."""
-        batch, _, height, width = x.shape
-        flat = x.float().permute(0, 2, 3, 1).flatten(0, 2)
-        return nearest((flat - self.mean) @ self.whiten.T, self.vectors)[0].view(batch, height, width)
+    def whitened(self, x: Tensor) -> Tensor:
+        """W (x - mean): (B, C, H, W) -> (B, H, W, C) float32."""
+        return (x.float().permute(0, 2, 3, 1) - self.mean) @ self.whiten.T
+
+    def distance(self, white: Tensor) -> Tensor:
+        """Distance of whitened features to the nearest vector: (B, H, W, C) -> (B, H, W)."""
+        return nearest(white.flatten(0, 2), self.vectors)[0].view(white.shape[:3])
 
     def excess(self, distance: Tensor) -> Tensor:
         """By how many deviations distances (B, H, W) are larger than usual at their places."""

@@ -15,6 +15,7 @@ from dssm.errors import InputError
 from dssm.model import Network
 from dssm.model.backbone import pool
 from dssm.scores.bank import POOL, Bank, Reservoir, make_bank
+from dssm.scores.discriminator import Discriminator, make_discriminator
 from dssm.scores.gaussian import Gaussian, Moments
 from dssm.scores.lowering import lowered, quiet
 from dssm.scores.maps import enlarge
@@ -34,6 +35,7 @@ class Scorer:
         self.image: Gaussian | None = None  # of pooled or projected features
         self.position: Gaussian | None = None  # of stage features, one per position
         self.bank: Bank | None = None  # of stage features, wherever they lie
+        self.discriminator: Discriminator | None = None  # of the bank's whitened features
         self.channels = _draw_channels(settings, widths)
         # Mean and deviation, over good images, of each map, of the bank's excess and of each part of a fused image
         # score: different units on one scale. And the highest value of the quietest tenth of their maps.
@@ -56,9 +58,13 @@ class Scorer:
                 sample.update(features.permute(0, 2, 3, 1).flatten(0, 2))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian(self.settings.ridge) if position.count else None
-        self.bank = None
+        self.bank, self.discriminator = None, None
         if "bank" in maps:
             self.bank = make_bank(sample, self.settings.bank, grid, seed=seed, progress=progress)
+            if steps := self.settings.discriminator:
+                white = (sample.vectors() - self.bank.mean) @ self.bank.whiten.T
+                places = sample.numbers % (grid[0] * grid[1])
+                self.discriminator = make_discriminator(white, places, grid, steps, seed=seed, progress=progress)
 
     @torch.no_grad()
     def calibrate(self, network: Network, batches: Iterable[Tensor]) -> None:
@@ -138,11 +144,13 @@ class Scorer:
             "image": self.settings.image_score != "map",
             "position": "mahalanobis" in maps,
             "bank": "bank" in maps,
+            "discriminator": "bank" in maps and self.settings.discriminator > 0,
         }
         fitted = {f"{name}.{field}" for name, fields in _FITTED.items() if needed[name] for field in fields}
         scales = {
             **dict.fromkeys(maps, True),
             "excess": needed["bank"],
+            "discriminator": needed["discriminator"],
             "weights": needed["bank"],
             "judged": needed["bank"],
             "quiet": self.settings.lower,
@@ -154,7 +162,7 @@ class Scorer:
         """The inverse of `state`; the names are those of `expected`."""
         for name, fields in _FITTED.items():
             if f"{name}.{fields[0]}" in state:
-                kind = Bank if name == "bank" else Gaussian
+                kind = {"bank": Bank, "discriminator": Discriminator}.get(name, Gaussian)
                 setattr(self, name, kind(*(state[f"{name}.{field}"] for field in fields)))
         self.channels = state["channels"]
         self.scales = {name.removeprefix("scale."): state[name] for name in state if name.startswith("scale.")}
@@ -188,35 +196,43 @@ class Scorer:
             assert self.bank is not None
             features = bank_features(stages)
             _check_grid(self.bank.usual.shape[1:], features.shape[2:])
-            maps["bank"] = self.bank.distance(features)
+            white = self.bank.whitened(features)
+            maps["bank"] = self.bank.distance(white)
             maps["excess"] = self.bank.excess(maps["bank"])
+            if self.discriminator is not None:
+                maps["discriminator"] = self.discriminator.logit(white)
         return maps
 
     def _fine_maps(self, coarse: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Sums of maps on one scale, (B, H, W), smoothed: the one that locates defects and the one that judges images.
 
         With a bank, both are weighted, and the second has the bank's excess in the place of its distance: what is
-        unusual for its place tells more about an image, but is loud where good images are still.
+        unusual for its place tells more about an image, but is loud where good images are still. The same holds for
+        the discriminator, which only judges.
         """
-        fine = {
-            name: enlarge(_standard(map_, self.scales[name]), size, self.settings.smooth)
-            for name, map_ in coarse.items()
-        }
+        standard = {name: _standard(map_, self.scales[name]) for name, map_ in coarse.items()}
+        fine = {name: enlarge(standard[name], size, self.settings.smooth) for name in self.settings.maps}
         if "bank" not in fine:
             both = torch.stack(list(fine.values())).sum(0)
             return both, both
 
-        def weighted(names: Sequence[str], weights: Tensor) -> Tensor:
-            weights = weights.to(fine["bank"].device)
-            return torch.stack([weight * fine[name] for name, weight in zip(names, weights, strict=True)]).sum(0)
+        def weighted(maps: dict[str, Tensor], weights: dict[str, Tensor]) -> Tensor:
+            return torch.stack([weights[name] * map_ for name, map_ in maps.items() if name in weights]).sum(0)
 
-        located = weighted(self.settings.maps, self.scales["weights"])
-        return located, weighted(self._judging, self.scales["judged"])
+        weights, judged = self._weights("weights", self.settings.maps), self._weights("judged", self._judging)
+        unusual = {name: standard[name] for name in judged if name not in fine}  # on one grid: summed, then enlarged
+        judging = {name: map_ for name, map_ in fine.items() if name in judged}
+        judging["unusual"] = enlarge(weighted(unusual, judged), size, self.settings.smooth)
+        return weighted(fine, weights), weighted(judging, judged | {"unusual": torch.ones(())})
+
+    def _weights(self, name: str, maps: Sequence[str]) -> dict[str, Tensor]:
+        return dict(zip(maps, self.scales[name].unbind(), strict=True))
 
     @property
     def _judging(self) -> list[str]:
         """The maps whose sum judges images."""
-        return ["excess" if name == "bank" else name for name in self.settings.maps]
+        judging = ["excess" if name == "bank" else name for name in self.settings.maps]
+        return judging + ["discriminator"] * (self.settings.discriminator > 0)
 
     def _distance(self, network: Network, stages: list[Tensor]) -> Tensor:
         """Mahalanobis distances (B,) of image features; zeros where the image score needs none."""
@@ -226,7 +242,12 @@ class Scorer:
 
 
 # The tensors of what was fitted.
-_FITTED = {"image": ("mean", "whiten"), "position": ("mean", "whiten"), "bank": ("mean", "whiten", "vectors", "usual")}
+_FITTED = {
+    "image": ("mean", "whiten"),
+    "position": ("mean", "whiten"),
+    "bank": ("mean", "whiten", "vectors", "usual"),
+    "discriminator": ("inner", "place", "outer"),
+}
 
 
 def bank_features(stages: list[Tensor]) -> Tensor:
