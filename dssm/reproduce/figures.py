@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's figures on BSD: how PasteNoise makes a defect, its patch types, and the heat maps of systems."""
+"""The paper's figures on BSD: how PasteNoise makes a defect, its patch types, the heat maps of systems; and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dssm.detector import Detector, Evaluation
 from dssm.errors import InputError
 from dssm.heatmaps import heat
 from dssm.reproduce.budgets import BUDGETS, Budget
-from dssm.reproduce.datasets import BSD_STRICT
+from dssm.reproduce.datasets import BSD_STRICT, SURFACES, DataSet
 from dssm.reproduce.job import Job, Place, train
 from dssm.reproduce.systems import BEST, System
 from dssm.reproduce.tables import TABLES
@@ -25,7 +25,7 @@ PASTENOISE = "Figure 4: PasteNoise"
 PATCHES = "Figure 9: good images, and the same with patches pasted in (outlined)"
 # the figures of heat maps, and the tables whose rows they show
 HEATMAPS = {"Figure 7: systems": "3", "Figure 10: patch types": "8", "Figure 11: mask types": "9"}
-ERRORS = "Errors: what the preset best is most wrong about"
+ERRORS = {data: f"Errors: what the preset best is most wrong about, {data.title}" for data in SURFACES}
 
 _SIZE = (192, 448)  # about the aspect of the images
 _GOOD = 3
@@ -35,7 +35,7 @@ _SHOWN = 5
 def draw_figures(
     folder: Path, budget: Budget, seed: int, place: Place, *, train_missing: bool, say: Callable[[str], None]
 ) -> None:
-    """Write all figures into a folder. Heat maps and errors are of the strict protocol's fold `seed`.
+    """Write all figures into a folder. Heat maps are of the strict protocol's fold `seed`, errors of every data set.
 
     With `train_missing`, models that are not in the run folders are trained; else their rows are left out, and a
     figure of fewer than two rows is not drawn.
@@ -46,9 +46,10 @@ def draw_figures(
     picture.save(pastenoise(images, textures, seed), folder / file_name(PASTENOISE))
     picture.save(patches(images, textures, seed), folder / file_name(PATCHES))
 
-    def model(title: str, system: System) -> Detector | None:
-        job = Job(system, budget, BSD_STRICT, seed)
+    def model(title: str, system: System, where: DataSet = BSD_STRICT) -> Detector | None:
+        job = Job(system, budget, where, seed)
         try:
+            where.locate(place.data)
             if train_missing or job.is_trained(place.runs):
                 return train(job, place)
             reason = f"{system.title} has no model in {place.runs}"
@@ -63,21 +64,25 @@ def draw_figures(
         if len(detectors) > 1:
             sheet = heatmaps(detectors, _defective(data, seed))
             picture.save(sheet, folder / file_name(title, budget.name))
-    if best := model(ERRORS, BEST):
-        evaluation = best.evaluate(data, protocol=BSD_STRICT.protocol)
-        picture.save(errors(best, evaluation), folder / file_name(ERRORS))
+    for where, title in ERRORS.items():
+        if best := model(title, BEST, where):
+            evaluation = best.evaluate(where.locate(place.data), protocol=where.protocol)
+            picture.save(errors(best, evaluation), folder / file_name(title, where.name))
 
 
 def file_names() -> list[tuple[str, str]]:
     """Title and file of every figure there may be."""
-    fixed = [(title, file_name(title)) for title in (PASTENOISE, PATCHES, ERRORS)]
-    return fixed + [(f"{title}, budget {budget}", file_name(title, budget)) for title in HEATMAPS for budget in BUDGETS]
+    return [
+        *((title, file_name(title)) for title in (PASTENOISE, PATCHES)),
+        *((f"{title}, budget {budget}", file_name(title, budget)) for title in HEATMAPS for budget in BUDGETS),
+        *((title, file_name(title, data.name)) for data, title in ERRORS.items()),
+    ]
 
 
-def file_name(title: str, budget: str = "") -> str:
-    """figure7-quick.png"""
+def file_name(title: str, of: str = "") -> str:
+    """figure7-quick.png, of a budget or a data set"""
     number = title.split(":")[0].lower().replace(" ", "")
-    return f"{number}-{budget}.png" if budget else f"{number}.png"
+    return f"{number}-{of}.png" if of else f"{number}.png"
 
 
 def pastenoise(images: Tensor, textures: Tensor, seed: int) -> Image.Image:
@@ -107,8 +112,7 @@ def patches(images: Tensor, textures: Tensor, seed: int) -> Image.Image:
 def heatmaps(detectors: Sequence[tuple[str, Detector]], samples: Sequence[Sample]) -> Image.Image:
     """Marked test images, then a row of heat maps per system."""
     images = [read(sample.path) for sample in samples]
-    truth = [read_mask(sample, image.size) for sample, image in zip(samples, images, strict=True)]
-    rows = [[picture.outline(image, mask) for image, mask in zip(images, truth, strict=True)]]
+    rows = [[_outlined(image, sample) for image, sample in zip(images, samples, strict=True)]]
     for _, detector in detectors:
         predictions = detector.predict([sample.path for sample in samples])
         rows.append([heat(detector, image, found) for image, found in zip(images, predictions, strict=True)])
@@ -126,14 +130,16 @@ def errors(detector: Detector, evaluation: Evaluation) -> Image.Image:
     for title, shown in worst.items():
         images = [read(sample.path) for _, sample in shown]
         rows += [
-            [
-                picture.outline(image, read_mask(sample, image.size))
-                for image, (_, sample) in zip(images, shown, strict=True)
-            ],
+            [_outlined(image, sample) for image, (_, sample) in zip(images, shown, strict=True)],
             [heat(detector, image, found) for image, (found, _) in zip(images, shown, strict=True)],
         ]
         captions += [title, "heat maps"]
     return picture.sheet(rows, captions=captions)
+
+
+def _outlined(image: Image.Image, sample: Sample) -> Image.Image:
+    """The image with its marked defects, where they are known."""
+    return picture.outline(image, read_mask(sample, image.size)) if sample.has_truth else picture.as_pil(image)
 
 
 def _defective(data: Path, seed: int) -> list[Sample]:

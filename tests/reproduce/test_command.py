@@ -89,7 +89,7 @@ def test_a_table_end_to_end(reproduce: Reproduce, tmp_path: Path, monkeypatch: p
     drawn = reproduce("figures", "--report")
     assert drawn.exit_code == 0, drawn.output
     assert "dropout has no model" in drawn.output
-    for name in ("figure4.png", "figure9.png", "figure11-quick.png", "errors.png"):
+    for name in ("figure4.png", "figure9.png", "figure11-quick.png", "errors-bsd-strict.png"):
         with Image.open(tmp_path / "out" / "figures" / name) as picture:
             assert picture.width > 256
 
