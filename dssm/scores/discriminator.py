@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small network that tells good features from the same with noise: where it is wrong, features are strange."""
+"""A small network that tells good features from the same with noise: what it takes for noisy is strange."""
 
 from __future__ import annotations
 
