@@ -206,16 +206,16 @@ def test_another_light_raises_the_score_and_not_the_map(surfaces: torch.Tensor) 
     torch.testing.assert_close(scores, judged.flatten(1).amax(1))
 
 
-@pytest.mark.parametrize("steps", [0, 20])
-def test_images_are_judged_by_what_separates_them(surfaces: torch.Tensor, steps: int) -> None:
-    settings = preset("best").replace(weights=None, size=(64, 64), bank=50, discriminator=steps)
+@pytest.mark.parametrize(("maps", "steps"), [("fused", 0), ("fused", 20), ("bank", 20)])
+def test_images_are_judged_by_what_separates_them(surfaces: torch.Tensor, maps: str, steps: int) -> None:
+    settings = preset("best").replace(weights=None, size=(64, 64), bank=50, discriminator=steps, map=maps)
     method = DSSM(settings)
     method.network.eval()
     method.fit([surfaces[:16]])
     method.calibrate([surfaces[16:]])
     assert set(method.fitted()) == method.fitted_names()
     scorer, coarse = method.scorer, method.scorer._coarse_maps(method.network, method.network.stages(surfaces[:2]))
-    names = ["mahalanobis", "segmentation", "excess"] + ["discriminator"] * (steps > 0)
+    names = ["mahalanobis", "segmentation"] * (maps == "fused") + ["excess"] + ["discriminator"] * (steps > 0)
     assert scorer.scales["judged"].sum() == pytest.approx(len(names))
     for alone, name in zip(torch.eye(len(names)), names, strict=True):
         scorer.scales["judged"] = alone

@@ -221,8 +221,8 @@ class Scorer:
 
         weights, judged = self._weights("weights", self.settings.maps), self._weights("judged", self._judging)
         unusual = {name: standard[name] for name in judged if name not in fine}  # on one grid: summed, then enlarged
-        enlarged = enlarge(weighted(unusual, judged), size, self.settings.smooth)
-        return weighted(fine, weights), weighted(fine, judged) + enlarged
+        judging = fine | {"unusual": enlarge(weighted(unusual, judged), size, self.settings.smooth)}
+        return weighted(fine, weights), weighted(judging, judged | {"unusual": torch.ones(())})
 
     def _weights(self, name: str, maps: Sequence[str]) -> dict[str, Tensor]:
         return dict(zip(maps, self.scales[name].unbind(), strict=True))
