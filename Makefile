@@ -73,7 +73,7 @@ docs: $(VENV)/.test
 	$(BIN)/python -m sphinx -E -W --keep-going -q docs build/docs
 	@echo "the site: build/docs/index.html"
 
-bench-inference: $(VENV)/.bench $(VENV)/.imagenet $(VENV)/.export
+bench-inference: $(VENV)/.bench $(VENV)/.export
 	$(BIN)/python -m dssm.bench.inference --out docs/inference.json --docs .
 
 gpu-day: $(VENV)/.test,gpu
