@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from dssm.cli import cli
 
-FAST = ["--size", "64", "--batch", "8", "--epochs", "0"]
+FAST = ["--size", "64", "--batch", "8", "--epochs", "0", "--set", "discriminator=20"]
 
 
 def run(*arguments: object) -> Result:

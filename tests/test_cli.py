@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dssm.cli import cli, main
 
-FAST = ["--size", "64", "--batch", "8", "--epochs", "1", "--set", "samples=1"]
+FAST = ["--size", "64", "--batch", "8", "--epochs", "1", "--set", "samples=1", "--set", "discriminator=20"]
 
 
 def run(*arguments: object) -> Result:

@@ -21,7 +21,7 @@ from dssm.training.batch import make_batch
 from dssm.training.board import Board
 from dssm.training.samples import sample_sheet
 
-FAST = ["--size", "64", "--batch", "8", "--set", "samples=1"]
+FAST = ["--size", "64", "--batch", "8", "--set", "samples=1", "--set", "discriminator=20"]
 
 
 def run(*arguments: object) -> Result:

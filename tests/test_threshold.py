@@ -44,7 +44,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, good_folder: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "parts"
-    run("train", good_folder, "--out", folder, "--size", 64, "--epochs", 0, "--set", "holdout=0.5")
+    few = ["--size", 64, "--epochs", 0, "--set", "holdout=0.5", "--set", "discriminator=20"]
+    run("train", good_folder, "--out", folder, *few)
     return folder
 
 

@@ -160,7 +160,7 @@ def test_ctrl_c_saves_and_resume_is_exact(
 
 def test_kill_9_and_resume_is_exact(good_folder: Path, tmp_path: Path) -> None:
     """The final weights equal those of an unbroken run, however it died."""
-    options = ["--size", "64", "--batch", "8", "--epochs", "6", "--set", "checkpoint=1"]
+    options = ["--size", "64", "--batch", "8", "--epochs", "6", "--set", "checkpoint=1", "--set", "discriminator=20"]
     command = [sys.executable, "-m", "dssm", "train"]
     subprocess.run([*command, good_folder, "--out", tmp_path / "a", *options], check=True, capture_output=True)
 
