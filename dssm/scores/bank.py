@@ -36,8 +36,8 @@ class Bank:
     usual: Tensor
 
     def whitened(self, x: Tensor) -> Tensor:
-        """W (x - mean): (B, C, H, W) -> (B, H, W, C) float32."""
-        return (x.float().permute(0, 2, 3, 1) - self.mean) @ self.whiten.T
+        """W (x - mean) of features (..., C), float32."""
+        return (x - self.mean) @ self.whiten.T
 
     def distance(self, white: Tensor) -> Tensor:
         """Distance of whitened features to the nearest vector: (B, H, W, C) -> (B, H, W)."""

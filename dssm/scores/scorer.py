@@ -53,16 +53,16 @@ class Scorer:
             if "mahalanobis" in maps:
                 position.update(self._position_features(stages))
             if "bank" in maps:
-                features = bank_features(stages)
-                grid = (features.shape[2], features.shape[3])
-                sample.update(features.permute(0, 2, 3, 1).flatten(0, 2))
+                features = bank_features(stages).permute(0, 2, 3, 1)
+                grid = (features.shape[1], features.shape[2])
+                sample.update(features.flatten(0, 2))
         self.image = image.gaussian() if image.count else None
         self.position = position.gaussian(self.settings.ridge) if position.count else None
         self.bank, self.discriminator = None, None
         if "bank" in maps:
             self.bank = make_bank(sample, self.settings.bank, grid, seed=seed, progress=progress)
             if steps := self.settings.discriminator:
-                white = (sample.vectors() - self.bank.mean) @ self.bank.whiten.T
+                white = self.bank.whitened(sample.vectors())
                 places = sample.numbers % (grid[0] * grid[1])
                 self.discriminator = make_discriminator(white, places, grid, steps, seed=seed, progress=progress)
 
@@ -194,8 +194,8 @@ class Scorer:
             maps["mahalanobis"] = self.position.distance(features)
         if "bank" in self.settings.maps:
             assert self.bank is not None
-            features = bank_features(stages)
-            _check_grid(self.bank.usual.shape[1:], features.shape[2:])
+            features = bank_features(stages).permute(0, 2, 3, 1)
+            _check_grid(self.bank.usual.shape[1:], features.shape[1:3])
             white = self.bank.whitened(features)
             maps["bank"] = self.bank.distance(white)
             maps["excess"] = self.bank.excess(maps["bank"])
