@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dssm import files
 from dssm.errors import InputError
-from dssm.reproduce.report import Measured
+from dssm.reproduce.report import Measured, largest, seeds_title
 from dssm.reproduce.tables import MEASURES, Table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw(table: Table, cells: Sequence[Measured], path: Path) -> None:
     except ImportError as error:
         raise InputError('matplotlib is missing; run: pip install "dssm-surface[reproduce]"') from error
 
-    panels = [(table.title, list(cells))] if table.across else _by_data(cells)
+    panels = [(table.title, list(cells))] if table.across else _by_data(largest(cells))
     heights = [len({_label(table, cell) for cell in part}) for _, part in panels]
     figure = Figure(figsize=(7, 0.9 + sum(0.28 * lines + 0.5 for lines in heights)), layout="constrained")
     rows = figure.subplots(len(panels), squeeze=False, height_ratios=heights, sharex=True)
@@ -71,4 +71,5 @@ def _label(table: Table, cell: Measured) -> str:
 
 def _by_data(cells: Sequence[Measured]) -> list[tuple[str, list[Measured]]]:
     sets = dict.fromkeys(cell.data for cell in cells)
-    return [(data.title, [cell for cell in cells if cell.data == data]) for data in sets]
+    by_data = [[cell for cell in cells if cell.data == data] for data in sets]
+    return [(f"{part[0].data.title}, {seeds_title(part[0].seeds)}", part) for part in by_data]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 from dssm.errors import InputError
@@ -37,6 +37,14 @@ class Measured:
         return self.row.paper.get(self.data.name, {}).get(measure)
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted(result.seed for result in self.results))
+
+    def over(self, seeds: Sequence[int]) -> Measured:
+        """The same over these seeds alone."""
+        return replace(self, results=[result for result in self.results if result.seed in seeds])
+
+    @property
     def minutes(self) -> float | None:
         """Of a training, on average; None where nobody looked at a clock."""
         known = [result.seconds["training"] for result in self.results if result.seconds]
@@ -54,16 +62,39 @@ def measured(table: Table, budget: Budget, results: Results) -> list[Measured]:
     return [cell for cell in cells if cell.results]
 
 
+def blocks(cells: Sequence[Measured]) -> list[list[Measured]]:
+    """Groups to be compared, each on one data set and over the same seeds: a fold is harder than another.
+
+    A group holds every row that has those seeds, so that a row of three seeds stands beside one of the first alone, and
+    again for itself.
+    """
+    found = []
+    for data in _sets(cells):
+        here = [cell for cell in cells if cell.data == data]
+        for seeds in sorted({cell.seeds for cell in here}, key=lambda seeds: (len(seeds), seeds)):
+            found.append([cell.over(seeds) for cell in here if set(seeds) <= set(cell.seeds)])
+    return found
+
+
+def largest(cells: Sequence[Measured]) -> list[Measured]:
+    """Of each data set the group of most rows; of as many rows, that of most seeds."""
+    found: dict[DataSet, list[Measured]] = {}
+    for block in blocks(cells):
+        if len(block) >= len(found.get(block[0].data, [])):
+            found[block[0].data] = block
+    return [cell for block in found.values() for cell in block]
+
+
 def markdown(table: Table, budget: Budget, results: Results) -> str:
     """The whole table under a budget; empty where nothing of it was run."""
     cells = measured(table, budget, results)
     if not cells:
         return ""
-    parts = [_across(table, cells)] if table.across else [_down(table, cells, data) for data in _sets(cells)]
+    parts = [_across(table, cells)] if table.across else [_down(table, block) for block in blocks(cells)]
     there = {cell.row.system.name for cell in cells}
     missing = [row.system.title for row in table.rows if row.system.name not in there]
     notes = [f"Not run: {'; '.join(missing)}."] if missing else []
-    return "\n\n".join([*parts, *_orders(table, cells), *notes])
+    return "\n\n".join([*parts, *_orders(table, largest(cells)), *notes])
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -80,6 +111,11 @@ def percent(cell: Measured, measure: str) -> str:
     return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
 
 
+def seeds_title(seeds: Sequence[int]) -> str:
+    """seed 0; seeds 0, 2."""
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
 def _settings(row: Row, budget: Budget) -> Settings | None:
     """None for a system that this version does not have."""
     try:
@@ -88,12 +124,11 @@ def _settings(row: Row, budget: Budget) -> Settings | None:
         return None
 
 
-def _down(table: Table, cells: Sequence[Measured], data: DataSet) -> str:
-    """A line per system; the paper's numbers where it has any for this data."""
-    cells = [cell for cell in cells if cell.data == data]
+def _down(table: Table, cells: Sequence[Measured]) -> str:
+    """A line per system, on one data set; the paper's numbers where it has any for this data."""
     measures = [measure for measure in table.measures if any(cell.value(measure) is not None for cell in cells)]
     in_paper = [measure for measure in measures if any(cell.paper(measure) is not None for cell in cells)]
-    header = [data.title]
+    header = [f"{cells[0].data.title}, {seeds_title(cells[0].seeds)}"]
     for measure in measures:
         header += [MEASURES[measure], *(["paper"] if measure in in_paper else [])]
     lines = []
@@ -101,8 +136,8 @@ def _down(table: Table, cells: Sequence[Measured], data: DataSet) -> str:
         line = [cell.row.system.title]
         for measure in measures:
             line += [percent(cell, measure), *([_paper(cell, measure)] if measure in in_paper else [])]
-        lines.append([*line, str(len(cell.results)), _minutes(cell.minutes)])
-    return grid([*header, "runs", "minutes of training"], lines)
+        lines.append([*line, _minutes(cell.minutes)])
+    return grid([*header, "minutes of training"], lines)
 
 
 def _across(table: Table, cells: Sequence[Measured]) -> str:
@@ -150,10 +185,11 @@ def _orders(table: Table, cells: Sequence[Measured]) -> list[str]:
         said = [f"- {MEASURES[measure]}, best first. The paper: {_titles(rows)}."]
         for data in _sets(cells):
             here = {cell.row.system.name: cell.value(measure) for cell in cells if cell.data == data}
+            seeds = next(cell.seeds for cell in cells if cell.data == data)
             known = [row for row in rows if here.get(row.system.name) is not None]
             known.sort(key=lambda row: -(here[row.system.name] or 0))
             if len(known) > 1:
-                said.append(f"{data.title}: {_titles(known)}.")
+                said.append(f"{data.title}, {seeds_title(seeds)}: {_titles(known)}.")
         lines.append(" ".join(said))
     return ["\n".join(lines)] if lines else []
 
