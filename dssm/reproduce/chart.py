@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DRAWN = ("image_auroc", "pixel_auroc")
+_COLOURS = [*(f"C{number}" for number in range(10)), "black", "gold"]  # more than the systems of a table
 
 
 def draw(table: Table, cells: Sequence[Measured], path: Path) -> None:
@@ -36,10 +37,10 @@ def draw(table: Table, cells: Sequence[Measured], path: Path) -> None:
     for (title, part), (axes,) in zip(panels, rows, strict=True):
         _panel(axes, table, part, colours)
         axes.set_title(title, fontsize=9, loc="left")
-    rows[-1][0].set_xlabel("AUROC, %; a dot is a mean over the runs, a hollow one the paper's number")
+    rows[-1][0].set_xlabel("AUROC, %; a dot is a mean over the runs, a hollow one the paper's number", fontsize=8)
     for name, colour in colours.items():
         rows[0][0].scatter([], [], color=colour, label=name, s=22)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=7)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7)
     with files.atomic(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
 
@@ -53,7 +54,7 @@ def _panel(axes: Axes, table: Table, cells: Sequence[Measured], colours: dict[st
             if value is None:
                 continue
             series = cell.row.system.title.replace("`", "") if table.across else MEASURES[measure]
-            colour = colours.setdefault(series, f"C{len(colours) % 10}")
+            colour = colours.setdefault(series, _COLOURS[len(colours) % len(_COLOURS)])
             style: dict[str, Any] = {"color": colour, "markersize": 5, "linewidth": 1}
             axes.errorbar(value, height, xerr=cell.spread(measure) or 0, fmt="o", capsize=2, **style)
             paper = cell.paper(measure)
