@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DRAWN = ("image_auroc", "pixel_auroc")
-_COLOURS = [*(f"C{number}" for number in range(10)), "black", "gold"]  # more than the systems of a table
+_COLOURS = [*(f"C{number}" for number in range(10)), "black", "gold"]  # one for each system of a table
 
 
 def draw(table: Table, cells: Sequence[Measured], path: Path) -> None:
