@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dssm import files
 from dssm.errors import InputError
-from dssm.reproduce.report import Measured, largest, seeds_title
+from dssm.reproduce.report import Measured, largest, title
 from dssm.reproduce.tables import MEASURES, Table
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def draw(table: Table, cells: Sequence[Measured], path: Path) -> None:
     except ImportError as error:
         raise InputError('matplotlib is missing; run: pip install "dssm-surface[reproduce]"') from error
 
-    panels = [(table.title, list(cells))] if table.across else _by_data(largest(cells))
+    panels = [(table.title, cells)] if table.across else [(title(group), group) for group in largest(cells)]
     heights = [len({_label(table, cell) for cell in part}) for _, part in panels]
     figure = Figure(figsize=(7, 0.9 + sum(0.28 * lines + 0.5 for lines in heights)), layout="constrained")
     rows = figure.subplots(len(panels), squeeze=False, height_ratios=heights, sharex=True)
     colours: dict[str, str] = {}
-    for (title, part), (axes,) in zip(panels, rows, strict=True):
+    for (head, part), (axes,) in zip(panels, rows, strict=True):
         _panel(axes, table, part, colours)
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_title(head, fontsize=9, loc="left")
     rows[-1][0].set_xlabel("AUROC, %; a dot is a mean over the runs, a hollow one the paper's number", fontsize=8)
     for name, colour in colours.items():
         rows[0][0].scatter([], [], color=colour, label=name, s=22)
@@ -68,9 +68,3 @@ def _panel(axes: Axes, table: Table, cells: Sequence[Measured], colours: dict[st
 
 def _label(table: Table, cell: Measured) -> str:
     return (cell.data.title if table.across else cell.row.system.title).replace("`", "")
-
-
-def _by_data(cells: Sequence[Measured]) -> list[tuple[str, list[Measured]]]:
-    sets = dict.fromkeys(cell.data for cell in cells)
-    by_data = [[cell for cell in cells if cell.data == data] for data in sets]
-    return [(f"{part[0].data.title}, {seeds_title(part[0].seeds)}", part) for part in by_data]

@@ -76,13 +76,13 @@ def blocks(cells: Sequence[Measured]) -> list[list[Measured]]:
     return found
 
 
-def largest(cells: Sequence[Measured]) -> list[Measured]:
+def largest(cells: Sequence[Measured]) -> list[list[Measured]]:
     """Of each data set the group of most rows; of as many rows, that of most seeds."""
     found: dict[DataSet, list[Measured]] = {}
     for block in blocks(cells):
         if len(block) >= len(found.get(block[0].data, [])):
             found[block[0].data] = block
-    return [cell for block in found.values() for cell in block]
+    return list(found.values())
 
 
 def markdown(table: Table, budget: Budget, results: Results) -> str:
@@ -111,9 +111,10 @@ def percent(cell: Measured, measure: str) -> str:
     return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
 
 
-def seeds_title(seeds: Sequence[int]) -> str:
-    """seed 0; seeds 0, 2."""
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+def title(group: Sequence[Measured]) -> str:
+    """Of a group on one data set over the same seeds: BSD, strict folds, seeds 0, 2."""
+    seeds = group[0].seeds
+    return f"{group[0].data.title}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def _settings(row: Row, budget: Budget) -> Settings | None:
@@ -128,7 +129,7 @@ def _down(table: Table, cells: Sequence[Measured]) -> str:
     """A line per system, on one data set; the paper's numbers where it has any for this data."""
     measures = [measure for measure in table.measures if any(cell.value(measure) is not None for cell in cells)]
     in_paper = [measure for measure in measures if any(cell.paper(measure) is not None for cell in cells)]
-    header = [f"{cells[0].data.title}, {seeds_title(cells[0].seeds)}"]
+    header = [title(cells)]
     for measure in measures:
         header += [MEASURES[measure], *(["paper"] if measure in in_paper else [])]
     lines = []
@@ -172,10 +173,11 @@ def _mean(column: Sequence[Measured | None], measure: str) -> str:
     return f"{mean(known):.1f}" + (f" ({mean(reported):.2f})" if len(reported) == len(column) else "")
 
 
-def _orders(table: Table, cells: Sequence[Measured]) -> list[str]:
+def _orders(table: Table, groups: Sequence[Sequence[Measured]]) -> list[str]:
     """How the paper ranks its rows, and how the same rows rank here: a line per measure and data set of an ablation."""
     if table.across:
         return []
+    cells = [cell for group in groups for cell in group]
     lines = []
     for measure in ("image_auroc", "pixel_auroc"):
         ranked = [cell for cell in cells if cell.paper(measure) is not None and cell.value(measure) is not None]
@@ -183,13 +185,12 @@ def _orders(table: Table, cells: Sequence[Measured]) -> list[str]:
             continue
         rows = [cell.row for cell in sorted(ranked, key=lambda cell: -(cell.paper(measure) or 0))]
         said = [f"- {MEASURES[measure]}, best first. The paper: {_titles(rows)}."]
-        for data in _sets(cells):
-            here = {cell.row.system.name: cell.value(measure) for cell in cells if cell.data == data}
-            seeds = next(cell.seeds for cell in cells if cell.data == data)
+        for group in groups:
+            here = {cell.row.system.name: cell.value(measure) for cell in group}
             known = [row for row in rows if here.get(row.system.name) is not None]
             known.sort(key=lambda row: -(here[row.system.name] or 0))
             if len(known) > 1:
-                said.append(f"{data.title}, {seeds_title(seeds)}: {_titles(known)}.")
+                said.append(f"{title(group)}: {_titles(known)}.")
         lines.append(" ".join(said))
     return ["\n".join(lines)] if lines else []
 
