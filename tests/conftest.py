@@ -79,4 +79,4 @@ def good_folder(tmp_path_factory: pytest.TempPathFactory, surfaces: Tensor) -> P
 @pytest.fixture(scope="session")
 def tiny() -> Settings:
     """The quick preset, cut down to a few steps on 64x64 images."""
-    return preset("quick").replace(size=(64, 64), batch=8, samples=66, checkpoint=0.0)
+    return preset("quick").replace(size=(64, 64), batch=8, samples=34, checkpoint=0.0)

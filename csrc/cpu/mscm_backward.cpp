@@ -170,7 +170,7 @@ class Backward {
       for (const Strip& strip : plan.strips) {
         float* sums = lot.sums.reserve((strip.count() + 1) * kWidth);
         for (int64_t block = 0; block < panels_.blocks(); ++block) {
-          fill(sums, strip.count() + 1, zeros_.data());
+          std::fill_n(sums, (strip.count() + 1) * kWidth, 0.0f);
           convolve(plan.grid, strip, lot.grad, panels_, block, zeros_.data(), sums);
           store_strip(strip, block, sums, first, results);
         }
