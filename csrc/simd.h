@@ -48,8 +48,9 @@ constexpr int kNativeBytes = 16;
 #endif
 constexpr int kVectorBytes = DSSM_VECTOR_BYTES;
 
-// Vector registers, to size blocks of accumulators.
-#if defined(DSSM_AVX512) || defined(__aarch64__)
+// Vector registers, to size blocks of accumulators; wide vectors come with as many as AVX-512 has, so that its blocks
+// are tested where it is not.
+#if DSSM_VECTOR_BYTES == 64 || defined(__aarch64__)
 constexpr int kRegisters = 32;
 #else
 constexpr int kRegisters = 16;

@@ -79,7 +79,7 @@ def low(values: list, kind: type) -> np.ndarray:
         ("mul.f16 D, A, A", (HALF,), lambda: HALF * HALF),
         ("copysign.f32 D, A, B", (F, G), lambda: np.copysign(G, F)),
         ("add.f16x2 D, A, A", (U,), lambda: (U.view("f2") + U.view("f2")).view("u4")),
-        ("ex2.approx.ftz.f32 D, A", (F,), lambda: np.exp2(F)),
+        ("ex2.approx.ftz.f32 D, A", (F,), lambda: np.exp2(F.astype("f8")).astype("f4")),
         ("lg2.approx.f32 D, A", (np.abs(F),), lambda: np.log2(np.abs(F).astype("f8")).astype("f4")),
         ("rcp.rn.f32 D, A", (F,), lambda: 1 / F),
         ("sqrt.rn.f64 D, A", (np.abs(D),), lambda: np.sqrt(np.abs(D))),
