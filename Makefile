@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+KERNEL_TESTS := tests/gpu tests/test_isa.py
 SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
-.PHONY: help demo test test-all-but-gpu test-gpu sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs bench-inference docs gpu-day check clean
+.PHONY: help demo test test-most test-kernels sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs bench-inference docs gpu-day check clean
 
 help:
 	@echo "make demo    install, train on real images, evaluate, draw heat maps and a report (runs/demo)"
@@ -32,16 +33,17 @@ demo: $(VENV)/.demo
 	@echo "heat maps: runs/demo/evaluation/heatmaps.png; every image: runs/demo/evaluation/report.html"
 
 # adeval is a published AUPRO to compare with; what it depends on would put a second OpenCV beside the headless one.
-# Two runs at once, each printed when it is done; threads that spin while they wait would take the other's cores.
+# Two runs at once, about as long, each printed when it is done; threads that spin while they wait would take the
+# other's cores.
 test: $(VENV)/.test
 	$(BIN)/pip install --quiet --no-deps adeval==1.1.0
-	OMP_WAIT_POLICY=passive $(MAKE) --jobs=2 --output-sync=target test-all-but-gpu test-gpu
+	OMP_WAIT_POLICY=passive $(MAKE) --jobs=2 --output-sync=target test-most test-kernels
 
-test-all-but-gpu:
-	$(BIN)/python -m pytest --ignore=tests/gpu
+test-most:
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(KERNEL_TESTS))
 
-test-gpu:
-	$(BIN)/python -m pytest tests/gpu
+test-kernels:
+	$(BIN)/python -m pytest $(KERNEL_TESTS)
 
 # All levels and wide vectors, or CHECKS="avx2 wide".
 sanitize: $(VENV)/.test
