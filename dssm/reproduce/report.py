@@ -11,6 +11,7 @@ from dssm.errors import InputError
 from dssm.reproduce.budgets import Budget
 from dssm.reproduce.datasets import DataSet
 from dssm.reproduce.results import Result, Results
+from dssm.reproduce.systems import UNTRAINED
 from dssm.reproduce.tables import MEASURES, Row, Table
 from dssm.settings import Settings
 
@@ -66,13 +67,17 @@ def blocks(cells: Sequence[Measured]) -> list[list[Measured]]:
     """Groups to be compared, each on one data set and over the same seeds: a fold is harder than another.
 
     A group holds every row that has those seeds, so that a row of three seeds stands beside one of the first alone, and
-    again for itself.
+    again for itself; the floor by itself, which is there to be compared with, only where there is nothing else.
     """
     found = []
     for data in _sets(cells):
         here = [cell for cell in cells if cell.data == data]
-        for seeds in sorted({cell.seeds for cell in here}, key=lambda seeds: (len(seeds), seeds)):
-            found.append([cell.over(seeds) for cell in here if set(seeds) <= set(cell.seeds)])
+        shared = {tuple(sorted({*a.seeds} & {*b.seeds})) for a in here for b in here} - {()}
+        groups = [
+            [cell.over(seeds) for cell in here if {*seeds} <= {*cell.seeds}]
+            for seeds in sorted(shared, key=lambda seeds: (len(seeds), seeds))
+        ]
+        found += [group for group in groups if any(cell.row.system != UNTRAINED for cell in group)] or groups
     return found
 
 

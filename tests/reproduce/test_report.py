@@ -12,7 +12,7 @@ from dssm.reproduce.budgets import BUDGETS, Budget
 from dssm.reproduce.datasets import CATEGORIES
 from dssm.reproduce.page import PAGE, TEMPLATE, insert, make_page, readme_section
 from dssm.reproduce.paper import mvtec
-from dssm.reproduce.report import markdown
+from dssm.reproduce.report import blocks, markdown, measured, title
 from dssm.reproduce.results import Result, Results, changes
 from dssm.reproduce.tables import TABLES
 
@@ -69,6 +69,20 @@ def test_a_table_with_known_numbers(results: Results) -> None:
         "- pixel AUROC, best first. The paper: MSCM > no mask. BSD, paper's split, seed 0: MSCM > no mask.",
         "",
         "Not run: untrained ResNet-18; dropout; rectangle.",
+    ]
+
+
+def test_rows_are_compared_over_the_seeds_that_they_share(results: Results) -> None:
+    for row, seeds in {"untrained": (0, 1, 2, 3), "none": (0, 1), "mscm": (0, 2)}.items():
+        for seed in seeds:
+            add(results, "9", row, "bsd-strict", seed, 0.9, None)
+    add(results, "9", "untrained", "bsd-paper", 0, 0.9, None)
+    groups = blocks(measured(TABLES["9"], BUDGETS["quick"], results))
+    assert [(title(group), [cell.row.system.name for cell in group]) for group in groups] == [
+        ("BSD, paper's split, seed 0", ["untrained"]),
+        ("BSD, strict folds, seed 0", ["untrained", "none", "mscm"]),
+        ("BSD, strict folds, seeds 0, 1", ["untrained", "none"]),
+        ("BSD, strict folds, seeds 0, 2", ["untrained", "mscm"]),
     ]
 
 
