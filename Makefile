@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 CPP := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-KERNEL_TESTS := tests/gpu tests/test_isa.py
+KERNEL_TESTS := tests/gpu tests/bench tests/test_isa.py
 SOURCES := pyproject.toml setup.py $(filter csrc/%,$(CPP))
 
 .PHONY: help demo test test-most test-kernels sanitize gpu-checks gpu-mutants gpu-budget roofline bench bench-docs bench-inference docs gpu-day check clean

@@ -147,7 +147,7 @@ def test_ctrl_c_saves_and_resume_is_exact(
         return make(images, textures, index, settings)
 
     monkeypatch.setattr(dssm_method, "make_batch", press_ctrl_c)
-    with pytest.raises(Interrupted, match="stopped after step 7 of 9"):
+    with pytest.raises(Interrupted, match="stopped after step 7 of 12"):
         train(stopped, surfaces, textures, folder=tmp_path, progress=False)
     monkeypatch.undo()
 
